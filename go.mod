@@ -1,0 +1,3 @@
+module github.com/chat-platform/chat
+
+go 1.26
