@@ -1,0 +1,22 @@
+// Package events is the contract of the platform: what is written to the log,
+// under which subject, by whom, for whom and in which order. It does no I/O and
+// imports nothing of this module, so that every other package may import it.
+//
+//	type                    stream    subject                   payload         producer       consumers                               order
+//	chat.message.sent.v1    MESSAGES  messages.send.<channel>   MessageSent     sendmessage*   message writer, search writer, fan-out  the stream's, per channel
+//	chat.channel.created.v1 METADATA  channels.<channel>        ChannelCreated  createchannel  metadata writer, fan-out                the stream's, per channel
+//	chat.member.joined.v1   METADATA  members.<channel>.<user>  MemberJoined    createchannel, metadata writer, fan-out                the stream's, per channel
+//	                                                                            joinchannel,
+//	                                                                            addmembers
+//	chat.member.left.v1     METADATA  members.<channel>.<user>  MemberLeft      leavechannel   metadata writer, fan-out                the stream's, per channel
+//	(any, refused)          DEADLETTERS  dead.<consumer>        as it came      source         people: list, redrive, discard          none
+//
+// * sendmessage and sendmessages (the batch endpoint).
+//
+// An event's ID is its publish de-duplication key and the key under which
+// views write it; its stream sequence decides who wins. A reader may therefore
+// see an event twice or late, and ends at the same state.
+//
+// Inside a subject an identity is written with [Token], so that a user may be
+// called "a.b" or "x y" without becoming two tokens.
+package events
