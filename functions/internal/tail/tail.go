@@ -91,16 +91,6 @@ func (v View) After(ctx context.Context, subject string, after uint64, enough fu
 	}
 }
 
-// Any tells whether the log holds an event of the subject filter with a
-// sequence in [from, to]. One request.
-func (v View) Any(ctx context.Context, subject string, from, to uint64) (bool, error) {
-	es, err := v.log.Tail(ctx, subject, from, 1)
-	if err != nil {
-		return false, fmt.Errorf("tail of %s from %d: %w", subject, from, err)
-	}
-	return len(es) > 0 && es[0].Sequence <= to, nil
-}
-
 // Behind is the error of a query that a bounded tail cannot complete: an
 // [events.ErrUnavailable] that asks to try again.
 func (v View) Behind() error {

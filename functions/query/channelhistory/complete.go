@@ -13,6 +13,10 @@ import (
 // maxIDs is how many ids one look-up in the view asks for.
 const maxIDs = 500
 
+// slack is how many events more than needed are read of the tail: duplicates and
+// refused events do not count for the page, and one request brings them all.
+const slack = 16
+
 // read gives the page that a view without lag would give, as far as the log's
 // tail reaches.
 func (h *Handler) read(ctx context.Context, q query) (events.HistoryPage, error) {
@@ -25,26 +29,27 @@ func (h *Handler) read(ctx context.Context, q query) (events.HistoryPage, error)
 		return p, err
 	}
 	t, err := h.tail(ctx, q, applied)
-	if err != nil {
-		return p, err
+	if err == nil && q.direction == after && t.to <= q.place {
+		p.MoreBefore = true
+		t, err = h.tail(ctx, q, q.place) // a client that is ahead of the view needs no more than the log
 	}
-	if q.direction == before && t.to < q.place-1 || q.direction == around && t.to < q.place {
+	switch {
+	case err != nil:
+		return p, err
+	case q.direction == before && t.to < q.place-1, q.direction == around && t.to < q.place:
 		return p, h.position.Behind()
 	}
 	w := span(q, p, t.to)
 	p = pick(q, w, merge(q, w, p, t), p)
-	switch q.direction {
-	case before:
-		p.MoreAfter = p.MoreAfter || len(t.messages) > 0 && t.messages[len(t.messages)-1].Seq >= q.place
-	case after:
-		if !p.MoreBefore && q.place > applied {
-			p.MoreBefore, err = h.position.Any(ctx, events.MessageSubject(q.Channel), applied+1, q.place)
-		}
+	if n := len(t.messages); n > 0 {
+		p.MoreBefore = p.MoreBefore || q.direction == after && t.messages[0].Seq <= q.place
+		p.MoreAfter = p.MoreAfter || q.direction == before && t.messages[n-1].Seq >= q.place
 	}
-	if err == nil && len(p.Messages) == 0 && t.to != tail.Everything {
-		err = h.position.Behind()
+	p.MoreAfter = p.MoreAfter || t.to != tail.Everything
+	if len(p.Messages) == 0 && t.to != tail.Everything {
+		return p, h.position.Behind()
 	}
-	return p, err
+	return p, nil
 }
 
 // settled tells whether nothing that came after applied can change the page.
@@ -65,20 +70,17 @@ type ending struct {
 	to       uint64
 }
 
-func (h *Handler) tail(ctx context.Context, q query, applied uint64) (ending, error) {
-	from, count := applied, 0
-	if q.direction == after {
-		from = max(applied, q.place)
-	}
+func (h *Handler) tail(ctx context.Context, q query, from uint64) (ending, error) {
+	count := 0
 	enough := func(e events.Event) bool {
+		if e.Sequence >= q.place {
+			count++
+		}
 		switch q.direction {
 		case before:
-			return e.Sequence >= q.place
+			return count > slack
 		case after, around:
-			if e.Sequence >= q.place {
-				count++
-			}
-			return count > q.Limit+1
+			return count > 2*q.Limit+slack
 		}
 		return false
 	}
@@ -129,6 +131,8 @@ func span(q query, p events.HistoryPage, to uint64) window {
 		w.to = min(w.to, q.place-1)
 	case after:
 		w.from = q.place + 1
+	case around: // between its place and its page the view has nothing
+		w.from, w.to = min(w.from, q.place), min(to, max(w.to, q.place))
 	}
 	return w
 }
