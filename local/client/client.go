@@ -33,7 +33,6 @@ type Client struct {
 
 	mu      sync.Mutex
 	scopes  []string
-	issuer  string
 	token   string
 	expires time.Time
 }

@@ -2,12 +2,11 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
+
+	"github.com/chat-platform/chat/local/issuer"
 )
 
 // Platform is what a platform tells its clients before they log in.
@@ -28,9 +27,8 @@ func (c *Client) Platform(ctx context.Context) (Platform, error) {
 	return p, err
 }
 
-// Token is a bearer token of the client's user. It is asked for by the password
-// grant, at first use and again shortly before it expires; the password is the
-// user's name, which the development issuer does not look at.
+// Token is a bearer token of the client's user. It is asked for at first use and
+// again shortly before it expires, see [issuer.Client].
 func (c *Client) Token(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,48 +39,10 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("log in %s: %w", c.user, err)
 	}
-	endpoint, err := c.tokenEndpoint(ctx, p.Issuer)
+	t, err := issuer.PasswordToken(ctx, c.http, p.Issuer, c.user, c.scopes...)
 	if err != nil {
 		return "", fmt.Errorf("log in %s: %w", c.user, err)
 	}
-	form := url.Values{
-		"grant_type": {"password"}, "client_id": {p.ClientID}, "username": {c.user}, "password": {c.user},
-		"scope": {strings.Join(append([]string{"openid"}, c.scopes...), " ")},
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", fmt.Errorf("log in %s: %w", c.user, err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	var answer struct {
-		AccessToken string `json:"access_token"`
-		ExpiresIn   int    `json:"expires_in"`
-	}
-	if _, err := c.send(req, &answer); err != nil {
-		return "", fmt.Errorf("log in %s: %w", c.user, err)
-	}
-	c.token, c.expires = answer.AccessToken, time.Now().Add(time.Duration(answer.ExpiresIn)*time.Second)
+	c.token, c.expires = t.AccessToken, time.Now().Add(time.Duration(t.ExpiresIn)*time.Second)
 	return c.token, nil
-}
-
-func (c *Client) tokenEndpoint(ctx context.Context, issuer string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", nil)
-	if err != nil {
-		return "", fmt.Errorf("discover %s: %w", issuer, err)
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return "", fmt.Errorf("discover %s: %w", issuer, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("discover %s: %w", issuer, problem(res))
-	}
-	var d struct {
-		TokenEndpoint string `json:"token_endpoint"`
-	}
-	if err := json.NewDecoder(res.Body).Decode(&d); err != nil {
-		return "", fmt.Errorf("discover %s: %w", issuer, err)
-	}
-	return d.TokenEndpoint, nil
 }
