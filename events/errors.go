@@ -19,6 +19,7 @@ var (
 	ErrUnsupported     = errors.New("unsupported")          // a media type or form that is not spoken here
 	ErrMismatch        = errors.New("idempotency mismatch") // same key, other content
 	ErrUnavailable     = errors.New("unavailable")          // try again later
+	ErrRateLimited     = errors.New("rate limited")         // the caller's share is used up, try again later
 )
 
 // Faults of a message, one value each, as the guide names them.
