@@ -67,14 +67,22 @@ type ItemFault struct {
 }
 
 func (fs Faults) Error() string {
-	if len(fs) == 1 {
+	switch len(fs) {
+	case 0:
+		return ErrInvalid.Error()
+	case 1:
 		return fs[0].Detail
 	}
 	return fmt.Sprintf("%s (and %d more faults)", fs[0].Detail, len(fs)-1)
 }
 
 // Unwrap gives the first fault, whose kind stands for all.
-func (fs Faults) Unwrap() error { return fs[0].Fault }
+func (fs Faults) Unwrap() error {
+	if len(fs) == 0 {
+		return ErrInvalid
+	}
+	return fs[0].Fault
+}
 
 type permanent struct{ error }
 
