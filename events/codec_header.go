@@ -1,6 +1,9 @@
 package events
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Header names of the CloudEvents binary mode. NATS headers are case-sensitive
 // and the binding's prefix is lower-case; HTTP canonicalises by itself.
@@ -18,26 +21,27 @@ const (
 )
 
 // Header writes the event's attributes as headers of a message in binary mode,
-// keys in lower case; the body is e.Data. It fits nats.Header, and http.Header
-// by way of its Set.
+// keys in lower case, values percent-encoded as the HTTP and NATS bindings of
+// CloudEvents want them; the body is e.Data. It fits nats.Header, and
+// http.Header by way of its Set.
 func (e Event) Header() map[string][]string {
 	h := make(map[string][]string, 10)
 	h[headerSpecVersion] = []string{SpecVersion}
-	h[headerID] = []string{e.ID}
-	h[headerSource] = []string{e.Source}
-	h[headerType] = []string{e.Type}
+	h[headerID] = []string{encodeHeader(e.ID)}
+	h[headerSource] = []string{encodeHeader(e.Source)}
+	h[headerType] = []string{encodeHeader(e.Type)}
 	h[headerContentType] = []string{ContentTypeJSON}
 	if e.Subject != "" {
-		h[headerSubject] = []string{e.Subject}
+		h[headerSubject] = []string{encodeHeader(e.Subject)}
 	}
 	if !e.Time.IsZero() {
 		h[headerTime] = []string{e.Time.UTC().Format(time.RFC3339Nano)}
 	}
 	if e.PartitionKey != "" {
-		h[headerPartitionKey] = []string{e.PartitionKey}
+		h[headerPartitionKey] = []string{encodeHeader(e.PartitionKey)}
 	}
 	if e.TraceParent != "" {
-		h[headerTraceParent] = []string{e.TraceParent}
+		h[headerTraceParent] = []string{encodeHeader(e.TraceParent)}
 	}
 	if e.Sequence != 0 {
 		h[headerSequence] = []string{FormatSequence(e.Sequence)}
@@ -46,15 +50,17 @@ func (e Event) Header() map[string][]string {
 }
 
 // FromHeader reads an event in binary mode: get looks a header up by its
-// lower-case name (http.Header.Get does, and so does a nats.Header's Get). The
-// event is valid if the error is nil.
+// lower-case name (http.Header.Get does, and so does a nats.Header's Get).
+// Values are percent-decoded; a percent sign that begins no escape stands for
+// itself. The event is valid if the error is nil, and its Data is data.
 func FromHeader(get func(string) string, data []byte) (Event, error) {
 	if v := get(headerSpecVersion); v != SpecVersion {
 		return Event{}, Invalid("invalid_event", "specversion", "CloudEvents specversion is %q, expected %q", v, SpecVersion)
 	}
 	e := Event{
-		ID: get(headerID), Source: get(headerSource), Type: get(headerType), Subject: get(headerSubject),
-		PartitionKey: get(headerPartitionKey), TraceParent: get(headerTraceParent), Data: data,
+		ID: decodeHeader(get(headerID)), Source: decodeHeader(get(headerSource)),
+		Type: decodeHeader(get(headerType)), Subject: decodeHeader(get(headerSubject)),
+		PartitionKey: decodeHeader(get(headerPartitionKey)), TraceParent: decodeHeader(get(headerTraceParent)), Data: data,
 	}
 	if s := get(headerTime); s != "" {
 		t, err := time.Parse(time.RFC3339Nano, s)
@@ -71,4 +77,59 @@ func FromHeader(get func(string) string, data []byte) (Event, error) {
 		e.Sequence = seq
 	}
 	return e, e.Validate()
+}
+
+// verbatim tells whether a byte may stand in a header value as it is.
+func verbatim(c byte) bool { return c > ' ' && c <= '~' && c != '"' && c != '%' }
+
+func encodeHeader(s string) string {
+	for i := range len(s) {
+		if !verbatim(s[i]) {
+			return escapeHeader(s, i)
+		}
+	}
+	return s
+}
+
+func escapeHeader(s string, from int) string {
+	const upper = "0123456789ABCDEF"
+	b := append(make([]byte, 0, len(s)+8), s[:from]...)
+	for i := from; i < len(s); i++ {
+		if c := s[i]; verbatim(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upper[c>>4], upper[c&15])
+		}
+	}
+	return string(b)
+}
+
+func decodeHeader(s string) string {
+	at := strings.IndexByte(s, '%')
+	if at < 0 {
+		return s
+	}
+	b := append(make([]byte, 0, len(s)), s[:at]...)
+	for i := at; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && nibble(s[i+1]) < 16 && nibble(s[i+2]) < 16 {
+			b = append(b, nibble(s[i+1])<<4|nibble(s[i+2]))
+			i += 2
+		} else {
+			b = append(b, s[i])
+		}
+	}
+	return strings.ToValidUTF8(string(b), "\ufffd")
+}
+
+// nibble is the value of a hexadecimal digit, or 16.
+func nibble(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 16
 }

@@ -19,6 +19,7 @@ var (
 	ErrUnsupported     = errors.New("unsupported")          // a media type or form that is not spoken here
 	ErrMismatch        = errors.New("idempotency mismatch") // same key, other content
 	ErrUnavailable     = errors.New("unavailable")          // try again later
+	ErrRateLimited     = errors.New("rate limited")         // the caller's share is used up, try again later
 )
 
 // Faults of a message, one value each, as the guide names them.
@@ -66,14 +67,22 @@ type ItemFault struct {
 }
 
 func (fs Faults) Error() string {
-	if len(fs) == 1 {
+	switch len(fs) {
+	case 0:
+		return ErrInvalid.Error()
+	case 1:
 		return fs[0].Detail
 	}
 	return fmt.Sprintf("%s (and %d more faults)", fs[0].Detail, len(fs)-1)
 }
 
 // Unwrap gives the first fault, whose kind stands for all.
-func (fs Faults) Unwrap() error { return fs[0].Fault }
+func (fs Faults) Unwrap() error {
+	if len(fs) == 0 {
+		return ErrInvalid
+	}
+	return fs[0].Fault
+}
 
 type permanent struct{ error }
 

@@ -1,0 +1,7 @@
+package process
+
+// For tests of what has no other way in.
+var (
+	LimitMemory = limitMemory
+	ParseLimit  = parseLimit
+)
