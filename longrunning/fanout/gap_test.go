@@ -39,7 +39,7 @@ func history(t *testing.T, log *natslog.Log) map[events.ChannelID][]uint64 {
 func TestNoGapNoDuplicateWhileInterestsChange(t *testing.T) {
 	srv := natstest.Start(t)
 	log := natstest.Connect(t, srv)
-	start(t, log, fanout.Config{DeadAfter: time.Minute})
+	start(t, log, fanout.Config{})
 	const channels = 60
 	channel := func(i int) events.ChannelID { return events.ChannelID(fmt.Sprintf("ch_%d", i)) }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/chat-platform/chat/longrunning/internal/link"
 )
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // start runs a fan-out until the test ends or stop is called, and waits until it
 // is ready.
@@ -24,6 +24,9 @@ func start(t testing.TB, log fanout.Log, cfg fanout.Config) (s *fanout.Service, 
 	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.DeadAfter == 0 {
+		cfg.DeadAfter = time.Hour // peers send no heartbeats
 	}
 	s = fanout.New(log, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
