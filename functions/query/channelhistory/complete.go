@@ -20,15 +20,15 @@ const slack = 16
 // read gives the page that a view without lag would give, as far as the log's
 // tail reaches.
 func (h *Handler) read(ctx context.Context, q query) (events.HistoryPage, error) {
-	applied, err := h.position.Applied(ctx) // first: what it says is in the view then
+	at, err := h.position.Position(ctx) // first: what it says is in the view then
 	if err != nil {
 		return events.HistoryPage{}, err
 	}
 	p, err := h.view.History(ctx, q.HistoryQuery)
-	if err != nil || settled(q, p, applied) {
+	if err != nil || at.Whole || settled(q, p, at.Applied) {
 		return p, err
 	}
-	t, err := h.tail(ctx, q, applied)
+	t, err := h.tail(ctx, q, at.Applied)
 	if err == nil && q.direction == after && t.to <= q.place {
 		p.MoreBefore = true
 		t, err = h.tail(ctx, q, q.place) // a client that is ahead of the view needs no more than the log

@@ -194,7 +194,8 @@ func TestRequestsToTheLog(t *testing.T) {
 		"scroll up":   {channelhistory.Request{Before: ptr(90)}, 1},
 		"scroll down": {channelhistory.Request{After: ptr(3)}, 1},
 		"jump":        {channelhistory.Request{Around: ptr(50), Limit: 10}, 1},
-		"latest":      {channelhistory.Request{}, 2},
+		"latest":      {channelhistory.Request{}, 1},
+		"the end":     {channelhistory.Request{After: ptr(99)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log.Requests()
