@@ -80,7 +80,7 @@ func (h *Handler) tail(ctx context.Context, q query, from uint64) (ending, error
 		case before:
 			return count > slack
 		case after, around:
-			return count > 2*q.Limit+slack
+			return count > 2*q.limit+slack
 		}
 		return false
 	}
@@ -166,13 +166,13 @@ func pick(q query, w window, ms []events.Message, p events.HistoryPage) events.H
 	from, to := 0, len(ms)
 	switch q.direction {
 	case latest, before:
-		from = max(0, to-q.Limit)
+		from = max(0, to-q.limit)
 	case after:
-		to = min(to, q.Limit)
+		to = min(to, q.limit)
 	case around:
 		at, _ := slices.BinarySearchFunc(ms, q.place, func(m events.Message, seq uint64) int { return cmp.Compare(m.Seq, seq) })
-		from = max(0, at-q.Limit/2)
-		to = min(to, from+q.Limit)
+		from = max(0, at-q.limit/2)
+		to = min(to, at+q.limit-q.limit/2)
 	}
 	moreAfter := to < len(ms) || w.to != tail.Everything
 	if q.direction == before {

@@ -66,7 +66,7 @@ func (v *view) History(_ context.Context, q events.HistoryQuery) (events.History
 		to = min(to, from+q.Limit)
 	case q.Around > 0:
 		from = max(0, first(q.Around)-q.Limit/2)
-		to = min(to, from+q.Limit)
+		to = min(to, first(q.Around)+q.Limit-q.Limit/2)
 	default:
 		from = max(0, to-q.Limit)
 	}
