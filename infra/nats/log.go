@@ -1,0 +1,215 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/events"
+)
+
+// InProcess opens connections to a server in the same process, as
+// embedded.Server does.
+type InProcess interface {
+	InProcessConn() (net.Conn, error)
+}
+
+// Config says where the log is. The zero value of all but URL (or InProcess)
+// works.
+type Config struct {
+	URL         string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"` // several, separated by commas
+	Credentials string `env:"NATS_CREDENTIALS"`                            // path of a .creds file
+	Name        string `env:"NATS_CLIENT_NAME"`                            // of the connection, for people who look at the server
+
+	DedupWindow time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
+	Replicas    int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
+	Compress    bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
+	ConnectWait time.Duration `env:"NATS_CONNECT_WAIT" envDefault:"30s"`   // how long Open tries
+	AckWait     time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"` // for the acknowledgement of a publish
+
+	InProcess  InProcess             `env:"-"` // takes the place of URL
+	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
+	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.URL == "" {
+		c.URL = nats.DefaultURL
+	}
+	if c.DedupWindow <= 0 {
+		c.DedupWindow = 2 * time.Minute
+	}
+	if c.Replicas <= 0 {
+		c.Replicas = 1
+	}
+	if c.ConnectWait <= 0 {
+		c.ConnectWait = 30 * time.Second
+	}
+	if c.AckWait <= 0 {
+		c.AckWait = 5 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// Log is a connection to the log.
+type Log struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	pub     *publisher
+	log     *slog.Logger
+	metrics *metrics
+	window  time.Duration
+
+	connects atomic.Uint64 // counts reconnects
+	mu       sync.Mutex
+	again    chan struct{} // closed by the next reconnect
+}
+
+// Open connects and ensures that the streams MESSAGES, METADATA and DEADLETTERS
+// exist, which any number of processes may do at once. It tries for
+// Config.ConnectWait. A stream of that name with other subjects is an error of
+// kind events.ErrConflict.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	cfg = cfg.withDefaults()
+	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), again: make(chan struct{})}
+	if err := l.connect(ctx, cfg); err != nil {
+		return nil, err
+	}
+	var err error
+	if l.js, err = jetstream.New(l.nc); err == nil {
+		if l.pub, err = newPublisher(l.nc, cfg.AckWait); err == nil {
+			l.window, err = l.ensureStreams(ctx, cfg)
+		}
+	}
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("open log at %s: %w", cfg.where(), translate(err))
+	}
+	return l, nil
+}
+
+func (c Config) where() string {
+	if c.InProcess != nil {
+		return "the server in this process"
+	}
+	return c.URL
+}
+
+func (l *Log) connect(ctx context.Context, cfg Config) error {
+	opts := []nats.Option{
+		nats.Name(cfg.Name), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		nats.ReconnectBufSize(-1), // better an error at once than a publish that nobody waits for any more
+		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(l.disconnected), nats.ReconnectHandler(l.reconnected), nats.ErrorHandler(l.asyncError),
+	}
+	if cfg.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Credentials))
+	}
+	if cfg.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectWait)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		nc, err := nats.Connect(cfg.URL, opts...)
+		if err == nil {
+			l.nc = nc
+			return nil
+		}
+		if errors.Is(err, nats.ErrAuthorization) {
+			return fmt.Errorf("open log at %s: %w", cfg.where(), err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("open log at %s: %w: %w", cfg.where(), events.ErrUnavailable, err)
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+	}
+}
+
+func (l *Log) disconnected(_ *nats.Conn, err error) {
+	if err != nil {
+		l.log.Warn("log: connection lost", "error", err)
+	}
+	if l.pub != nil {
+		l.pub.fail(nats.ErrDisconnected)
+	}
+}
+
+func (l *Log) reconnected(nc *nats.Conn) {
+	l.log.Info("log: connected again", "server", nc.ConnectedServerName())
+	l.connects.Add(1)
+	l.mu.Lock()
+	close(l.again)
+	l.again = make(chan struct{})
+	l.mu.Unlock()
+}
+
+func (l *Log) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	l.log.Warn("log: connection error", "subject", subject, "error", err)
+}
+
+// reconnect is closed once the connection has been lost and is back.
+func (l *Log) reconnect() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.again
+}
+
+// DedupWindow is for how long the log knows an event's id.
+func (l *Log) DedupWindow() time.Duration { return l.window }
+
+// Ping asks the server for a sign of life; events.ErrUnavailable if none comes
+// until ctx ends, or within five seconds where ctx has no end.
+func (l *Log) Ping(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if !l.nc.IsConnected() {
+		return fmt.Errorf("ping log: %w: %w", events.ErrUnavailable, nats.ErrDisconnected)
+	}
+	if err := l.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("ping log: %w", translate(err))
+	}
+	return nil
+}
+
+// Close sends what is under way (acknowledgements of deliveries, say) and ends
+// the connection. Publishes that wait fail with events.ErrUnavailable.
+func (l *Log) Close() error {
+	if l.nc.IsConnected() {
+		_ = l.nc.FlushTimeout(2 * time.Second) // a server that is gone takes nothing any more
+	}
+	l.nc.Close()
+	if l.pub != nil {
+		l.pub.close()
+	}
+	return nil
+}
+
+// requestTimeout bounds a request whose caller set no deadline.
+const requestTimeout = 5 * time.Second
+
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, requestTimeout)
+}

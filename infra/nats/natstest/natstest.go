@@ -1,0 +1,53 @@
+// Package natstest gives tests a real log: an embedded server on the test's own
+// temporary folder, gone when the test ends.
+package natstest
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/chat-platform/chat/infra/nats"
+	"github.com/chat-platform/chat/infra/nats/embedded"
+)
+
+// Open starts a server and connects to it.
+func Open(t testing.TB) *nats.Log {
+	t.Helper()
+	return Connect(t, Start(t))
+}
+
+// Start runs a server with a free TCP port, to which any number of logs may
+// connect, and whose Shutdown and Restart tests may call.
+func Start(t testing.TB) *embedded.Server {
+	t.Helper()
+	srv, err := embedded.Start(embedded.Config{Dir: t.TempDir(), Port: -1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Shutdown)
+	return srv
+}
+
+// Connect opens a log on the server, by an in-process connection.
+func Connect(t testing.TB, srv *embedded.Server) *nats.Log {
+	t.Helper()
+	return connect(t, nats.Config{InProcess: srv})
+}
+
+// ConnectTCP opens a log on the server over a socket, as processes do.
+func ConnectTCP(t testing.TB, srv *embedded.Server) *nats.Log {
+	t.Helper()
+	return connect(t, nats.Config{URL: srv.ClientURL()})
+}
+
+func connect(t testing.TB, cfg nats.Config) *nats.Log {
+	t.Helper()
+	cfg.Name = t.Name()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	log, err := nats.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}

@@ -1,0 +1,194 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/chat-platform/chat/events"
+)
+
+// rangeBatch is how many events one request of Range brings.
+const rangeBatch = 1000
+
+// errEnough stops a range from inside.
+var errEnough = errors.New("enough")
+
+// Range calls f with the events of a stream whose sequence is in [from, to], in
+// order; filters (none: all) are subjects, with wildcards if need be. It ends
+// early only with an error: that a replica has no more is confirmed by the
+// leader. Up to one filter costs no state on the server, more make a consumer
+// for the time of the call.
+func (l *Log) Range(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error {
+	var err error
+	from = max(from, 1)
+	switch {
+	case from > to:
+	case len(filters) > 1:
+		err = l.rangeConsumer(ctx, stream, filters, from, to, f)
+	default:
+		filter := ""
+		if len(filters) == 1 {
+			filter = filters[0]
+		}
+		err = l.rangeDirect(ctx, stream, filter, from, to, 0, f)
+	}
+	if err != nil {
+		return fmt.Errorf("range %d to %d of %s: %w", from, to, stream, err)
+	}
+	return nil
+}
+
+// Tail gives up to limit events that match one subject filter and have a
+// sequence of at least from, oldest first. There are no more than that, by the
+// leader's word, where fewer come back.
+func (l *Log) Tail(ctx context.Context, subject string, from uint64, limit int) ([]events.Event, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	err := checkSubject(subject)
+	var es []events.Event
+	if err == nil {
+		err = l.rangeDirect(ctx, events.StreamOf(subject), subject, max(from, 1), 1<<63, limit, func(e events.Event) error {
+			if es = append(es, e); len(es) == limit {
+				return errEnough
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tail of %s from %d: %w", subject, from, err)
+	}
+	return es, nil
+}
+
+// rangeDirect reads in batches; the next one is on its way while f works on
+// this one. first, if not 0, is the size of the first batch.
+func (l *Log) rangeDirect(ctx context.Context, stream, filter string, from, to uint64, first int, f func(events.Event) error) error {
+	size := rangeBatch
+	if first > 0 {
+		size = min(first, rangeBatch)
+	}
+	b, err := l.newBatcher(stream, 2*rangeBatch)
+	if err != nil {
+		return translate(err)
+	}
+	defer b.close()
+	ask := func(next uint64) error {
+		n := uint64(size)
+		if filter == "" {
+			n = min(n, to-next+1)
+		}
+		return translate(b.ask(getRequest{Seq: next, NextFor: filter, Batch: int(n)}))
+	}
+	if err := ask(from); err != nil {
+		return err
+	}
+	for next := from; ; {
+		batch, left, err := b.collect(ctx, size)
+		if err != nil {
+			return err
+		}
+		if n := len(batch); n > 0 {
+			next = batch[n-1].seq + 1
+		}
+		asked := left > 0 && next <= to
+		if asked {
+			if err := ask(next); err != nil {
+				return err
+			}
+		}
+		for _, s := range batch {
+			if s.seq > to {
+				return nil
+			}
+			e, err := s.event()
+			if err != nil {
+				l.skip(stream, s.subject, s.seq, err)
+				continue
+			}
+			switch err := f(e); {
+			case errors.Is(err, errEnough):
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+		if next > to {
+			return nil
+		}
+		if !asked {
+			if more, err := l.moreThan(ctx, stream, filter, next, to); err != nil || !more {
+				return err
+			}
+			if err := ask(next); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// collect reads one answer to its end.
+func (b *batcher) collect(ctx context.Context, size int) (batch []stored, left uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	batch = make([]stored, 0, size)
+	for {
+		s, more, left, err := b.next(ctx)
+		if err != nil || !more {
+			return batch, left, err
+		}
+		batch = append(batch, s)
+	}
+}
+
+// moreThan asks the leader whether a matching event in [next, to] exists that a
+// replica did not have, and gives the replica a moment if so.
+func (l *Log) moreThan(ctx context.Context, stream, filter string, next, to uint64) (bool, error) {
+	if filter == "" {
+		filter = ">"
+	}
+	s, ok, err := l.leader(ctx, stream, getRequest{Seq: next, NextFor: filter})
+	if err != nil || !ok || s.seq > to {
+		return false, err
+	}
+	select {
+	case <-ctx.Done():
+		return false, translate(ctx.Err())
+	case <-time.After(5 * time.Millisecond):
+		return true, nil
+	}
+}
+
+// rangeConsumer reads through an ordered consumer.
+func (l *Log) rangeConsumer(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error {
+	o := l.newOrdered(stream, filters, from)
+	o.drain = true
+	defer o.close()
+	if err := o.open(ctx); err != nil {
+		return err
+	}
+	for o.pending > 0 && o.next <= to {
+		es, err := o.read(ctx, followBatch)
+		if err != nil {
+			return err
+		}
+		for _, e := range es {
+			if e.Sequence > to {
+				return nil
+			}
+			if err := f(e); err != nil {
+				return err
+			}
+		}
+	}
+	for _, filter := range filters { // what the consumer's replica did not have yet
+		if more, err := l.moreThan(ctx, stream, filter, o.next, to); err != nil {
+			return err
+		} else if more {
+			return l.rangeConsumer(ctx, stream, filters, o.next, to, f)
+		}
+	}
+	return nil
+}

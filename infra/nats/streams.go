@@ -1,0 +1,118 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/chat-platform/chat/events"
+)
+
+type stream struct {
+	name     string
+	subjects []string
+	keep     bool // no message is ever taken out of the middle
+}
+
+var streams = []stream{
+	{events.StreamMessages, events.MessagesSubjects, true},
+	{events.StreamMetadata, events.MetadataSubjects, true},
+	{events.StreamDeadLetters, events.DeadLettersSubjects, false},
+}
+
+// ensureStreams creates what is missing and returns the de-duplication window
+// that holds for all. Settings that somebody gave an existing stream (limits,
+// replicas, placement) are left alone.
+func (l *Log) ensureStreams(ctx context.Context, cfg Config) (time.Duration, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	window := time.Duration(0)
+	for _, s := range streams {
+		w, err := l.ensureStream(ctx, cfg, s)
+		if err != nil {
+			return 0, fmt.Errorf("stream %s: %w", s.name, err)
+		}
+		if window == 0 || w < window {
+			window = w
+		}
+	}
+	return window, nil
+}
+
+func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Duration, error) {
+	want := jetstream.StreamConfig{
+		Name: s.name, Subjects: s.subjects, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		AllowDirect: true, DenyDelete: s.keep, Duplicates: cfg.DedupWindow,
+		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
+	}
+	if cfg.Compress {
+		want.Compression = jetstream.S2Compression
+	}
+	st, err := l.js.Stream(ctx, s.name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		st, err = l.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster, with other settings
+			st, err = l.js.Stream(ctx, s.name)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	have := st.CachedInfo().Config
+	a, b := slices.Sorted(slices.Values(have.Subjects)), slices.Sorted(slices.Values(want.Subjects))
+	if !slices.Equal(a, b) {
+		return 0, fmt.Errorf("%w: it exists with the subjects %q, expected %q", events.ErrConflict, a, b)
+	}
+	if have.AllowDirect && have.Duplicates >= want.Duplicates {
+		return have.Duplicates, nil
+	}
+	have.AllowDirect = true
+	have.Duplicates = max(have.Duplicates, want.Duplicates)
+	st, err = l.js.UpdateStream(ctx, have)
+	if err != nil {
+		return 0, err
+	}
+	return st.CachedInfo().Config.Duplicates, nil
+}
+
+func (l *Log) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	st, err := l.js.Stream(ctx, name)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return st.CachedInfo(), nil
+}
+
+// LastSequence is the sequence of the stream's last event, 0 while there is
+// none. The stream's leader answers.
+func (l *Log) LastSequence(ctx context.Context, stream string) (uint64, error) {
+	info, err := l.streamInfo(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("last sequence of %s: %w", stream, err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// Epoch identifies this log: sequences of another epoch mean nothing here. It
+// is the creation time of its streams.
+func (l *Log) Epoch(ctx context.Context) (string, error) {
+	epoch := ""
+	for _, s := range []string{events.StreamMessages, events.StreamMetadata} {
+		info, err := l.streamInfo(ctx, s)
+		if err != nil {
+			return "", fmt.Errorf("epoch of the log: %s: %w", s, err)
+		}
+		if epoch != "" {
+			epoch += "."
+		}
+		epoch += strconv.FormatInt(info.Created.UnixNano(), 36)
+	}
+	return epoch, nil
+}
