@@ -34,11 +34,16 @@ func TestClientsThatGiveUpWedgeNobody(t *testing.T) {
 	}, frontdoor.WithLogger(silent))
 	server := httptest.NewServer(f.Alone())
 	defer server.Close()
-	transport := &http.Transport{MaxIdleConnsPerHost: clients}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	// Two transports: a request that is cancelled just as it ends fails the next
+	// one on its connection, with its own error, inside net/http's client.
+	newClient := func() *http.Client {
+		transport := &http.Transport{MaxIdleConnsPerHost: clients}
+		t.Cleanup(transport.CloseIdleConnections)
+		return &http.Client{Transport: transport}
+	}
+	patient, impatient := newClient(), newClient()
 
-	post := func(limit time.Duration) error {
+	post := func(client *http.Client, limit time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader(structured("1", "a", `{}`)))
@@ -64,24 +69,25 @@ func TestClientsThatGiveUpWedgeNobody(t *testing.T) {
 		wg.Go(func() {
 			for round := range rounds {
 				if c%2 == 0 {
-					if post(time.Duration(round%4) * 500 * time.Microsecond); t.Context().Err() == nil {
+					if post(impatient, time.Duration(round%4)*500*time.Microsecond) != nil {
 						gaveUp.Add(1)
 					}
 					continue
 				}
 				healthy.Add(1)
-				if post(patience) != nil {
+				if err := post(patient, patience); err != nil {
 					failed.Add(1)
+					t.Log(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	assert.EqualValues(t, clients/2*rounds, healthy.Load())
-	assert.EqualValues(t, clients/2*rounds, gaveUp.Load())
+	assert.GreaterOrEqual(t, gaveUp.Load(), int64(clients/2*rounds/4), "those with no time at all")
 	assert.Zero(t, failed.Load(), "healthy requests that were not served")
 	for i := range 10 {
-		require.NoError(t, post(patience), "request %d to the idle server", i)
+		require.NoError(t, post(patient, patience), "request %d to the idle server", i)
 	}
 	assert.GreaterOrEqual(t, entered.Load(), healthy.Load()+10)
 }
