@@ -15,13 +15,13 @@ import (
 // Config is the platform's settings; those of its parts are theirs.
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"data"`
-	SyncAlways bool     `env:"SYNC_ALWAYS"`                       // every receipt survives a power cut; one to two thousand messages a second
-	NATSPort   int      `env:"NATS_PORT" envDefault:"0"`          // TCP port of the embedded log on the loopback address; 0: none, −1: any
-	Issuer     string   `env:"OIDC_ISSUER"`                       // empty: the development issuer
-	ClientID   string   `env:"OIDC_CLIENT_ID" envDefault:"chat"`  // that the page logs in with
-	Origins    []string `env:"CORS_ORIGINS"`                      // pages of other origins that may call
+	SyncAlways bool     `env:"SYNC_ALWAYS"`                      // every receipt survives a power cut; one to two thousand messages a second
+	NATSPort   int      `env:"NATS_PORT" envDefault:"0"`         // TCP port of the embedded log on the loopback address; 0: none, −1: any
+	Issuer     string   `env:"OIDC_ISSUER"`                      // empty: the development issuer
+	ClientID   string   `env:"OIDC_CLIENT_ID" envDefault:"chat"` // that the page logs in with
+	Origins    []string `env:"CORS_ORIGINS"`                     // pages of other origins that may call
 	Audience   string   `env:"OIDC_AUDIENCE" envDefault:"chat"`
-	Public     string   `env:"PUBLIC_URL"`                        // under which clients reach the platform; http://localhost:<port> if empty
+	Public     string   `env:"PUBLIC_URL"` // under which clients reach the platform; http://localhost:<port> if empty
 
 	Log          nats.Config
 	Dev          issuer.Config
