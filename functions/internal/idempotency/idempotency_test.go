@@ -142,6 +142,7 @@ type log struct {
 	applied uint64
 	err     error
 	tails   []string
+	then    func(*log) // after each answer of Applied
 }
 
 func (l *log) Applied(_ context.Context, stream, consumer string) (uint64, error) {
@@ -150,6 +151,9 @@ func (l *log) Applied(_ context.Context, stream, consumer string) (uint64, error
 	}
 	if l.err == nil && l.applied == 0 {
 		return 0, events.ErrNotFound
+	}
+	if l.then != nil {
+		defer l.then(l)
 	}
 	return l.applied, l.err
 }
@@ -237,6 +241,18 @@ func TestFindTakesTheFirstOfDuplicatesAndSkipsPoison(t *testing.T) {
 	found, err := idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
 	require.NoError(t, err)
 	require.Equal(t, map[events.MessageID]events.Message{a.ID: a}, found)
+}
+
+func TestFindNoticesARebuildThatHasJustBegun(t *testing.T) {
+	a, ea := sent(t, 1, "ch_a", "x", time.Hour)
+	l := &log{events: []events.Event{ea}, applied: 1, then: func(l *log) { l.applied = 0 }}
+	found, err := idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
+	require.NoError(t, err)
+	require.Equal(t, map[events.MessageID]events.Message{a.ID: a}, found)
+
+	l = &log{events: []events.Event{ea}, applied: 1, then: func(l *log) { l.err = events.ErrUnavailable }}
+	_, err = idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
+	require.ErrorIs(t, err, events.ErrUnavailable)
 }
 
 type brokenView struct{}
