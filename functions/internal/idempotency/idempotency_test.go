@@ -18,6 +18,7 @@ import (
 	"github.com/chat-platform/chat/functions/internal/fixtures"
 	"github.com/chat-platform/chat/functions/internal/idempotency"
 	"github.com/chat-platform/chat/functions/internal/newevent"
+	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/natstest"
 )
 
@@ -294,6 +295,38 @@ func TestFindOnARealLog(t *testing.T) {
 	found, err := idempotency.New(l, view{}, l.DedupWindow()).Find(t.Context(), wanted(a, b))
 	require.NoError(t, err)
 	require.ElementsMatch(t, []events.Message{a, b}, slices.Collect(maps.Values(found)))
+}
+
+func TestFindOnARealLogThatTheViewHasAll(t *testing.T) {
+	l := natstest.Open(t)
+	_, e := sent(t, 0, "ch_a", "x", time.Hour)
+	es := make([]events.Event, 2_500)
+	for i := range es {
+		es[i] = e
+		es[i].ID = fmt.Sprint(i)
+	}
+	fixtures.Publish(t, l, es)
+	none, _ := sent(t, 0, "ch_a", "never sent", 0)
+	o := idempotency.New(l, view{}, l.DedupWindow())
+	_, err := o.Find(t.Context(), wanted(none))
+	requireCode(t, err, events.ErrUnavailable, "view_behind")
+
+	c, err := l.Consumer(t.Context(), nats.ConsumerConfig{Stream: events.StreamMessages, Name: events.ConsumerMessages})
+	require.NoError(t, err)
+	defer c.Close()
+	for n := 0; n < len(es); {
+		ds, err := c.Fetch(t.Context(), 1_000, 10*time.Second)
+		require.NoError(t, err)
+		require.NotEmpty(t, ds)
+		for _, d := range ds {
+			require.NoError(t, d.Ack())
+		}
+		n += len(ds)
+	}
+	require.Eventually(t, func() bool {
+		found, err := o.Find(t.Context(), wanted(none))
+		return err == nil && len(found) == 0
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 func TestCompare(t *testing.T) {
