@@ -356,12 +356,20 @@ func TestRESTRouteAndItsLimit(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, post(`{"messages":[`+strings.Repeat(" ", 16<<20)+`]}`))
 }
 
+// caughtUp is a log whose message view has everything.
+type caughtUp struct{ *nats.Log }
+
+func (c caughtUp) Applied(ctx context.Context, stream, _ string) (uint64, error) {
+	return c.LastSequence(ctx, stream)
+}
+
 // What one message costs from JSON to receipt, the embedded server included.
 func BenchmarkSend(b *testing.B) {
 	log := opened(b)
 	for name, client := range map[string]func(int) string{"fresh": fresh, "lookedup": random} {
 		b.Run(name, func(b *testing.B) {
-			f := function(log)
+			h := sendmessages.New(log, membership.New(log), idempotency.New(caughtUp{log}, view{}, log.DedupWindow()))
+			f := frontdoor.Command(sendmessages.Spec, h.Handle, fixtures.Options()...)
 			text := strings.Repeat("hello world ", 10)
 			body := func() string {
 				items := many(sendmessages.MaxMessages, client)

@@ -2,6 +2,7 @@ package frontdoor_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -58,7 +59,7 @@ func TestClientsThatGiveUpWedgeNobody(t *testing.T) {
 		defer res.Body.Close()
 		_, err = io.Copy(io.Discard, res.Body)
 		if err == nil && res.StatusCode != http.StatusOK {
-			return &http.ProtocolError{ErrorString: res.Status}
+			return errors.New(res.Status)
 		}
 		return err
 	}
