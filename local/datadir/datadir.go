@@ -13,7 +13,6 @@ const (
 	Messages = "messages.db" // the views, each a SQLite file
 	Metadata = "metadata.db"
 	Search   = "search.db"
-	Issuer   = "issuer" // the development issuer's signing key
 )
 
 // Open makes the folder if it is missing and tries to write in it. Its error

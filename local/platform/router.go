@@ -7,12 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 
 	"github.com/chat-platform/chat/functions"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/process"
-	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/issuer"
 	"github.com/chat-platform/chat/local/page"
 	"github.com/chat-platform/chat/longrunning/notification"
@@ -35,7 +33,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	issuerURL := cfg.Issuer
 	if issuerURL == "" {
 		dev := cfg.Dev
-		dev.BaseURL, dev.Listener, dev.Dir, dev.Audience = r.url, addr, filepath.Join(cfg.DataDir, datadir.Issuer), cfg.Audience
+		dev.BaseURL, dev.Listener, dev.Dir, dev.Audience = r.url, addr, cfg.DataDir, cfg.Audience
 		is, err := issuer.New(dev)
 		if err != nil {
 			return nil, fmt.Errorf("development issuer (set OIDC_ISSUER to use another): %w", err)
@@ -55,10 +53,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 		f.Mount(&mux.ServeMux)
 	}
 	r.notification = newNotification(cfg, p, log, verifier)
-	p.Ready("notification", func(ctx context.Context) error {
-		_, err := r.notification.Ready(ctx)
-		return err
-	})
+	p.Ready("notification", r.notification.Ready)
 	mux.Handle("GET "+socketPath, r.notification.Handler())
 	public, err := json.Marshal(map[string]string{"issuer": issuerURL, "client_id": cfg.ClientID, "websocket_path": socketPath})
 	if err != nil {

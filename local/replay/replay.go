@@ -98,7 +98,7 @@ func (r *Replay) prepare(ctx context.Context) error {
 	bar := r.bar(total, "members", "members")
 	for _, ch := range r.corpus.Channels {
 		err := client.Retry(ctx, giveUp, func(ctx context.Context) error {
-			return r.client.CreateChannel(ctx, ch.ID, ch.Name, "from "+r.corpus.Name)
+			return r.client.CreateChannel(ctx, ch.ID, ch.Name, "")
 		})
 		if err != nil {
 			return fmt.Errorf("create channel %s: %w", ch.ID, err)
