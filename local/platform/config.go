@@ -21,6 +21,7 @@ type Config struct {
 	ClientID   string   `env:"OIDC_CLIENT_ID" envDefault:"chat"` // that the page logs in with
 	Origins    []string `env:"CORS_ORIGINS"`                     // pages of other origins that may call
 	Audience   string   `env:"OIDC_AUDIENCE" envDefault:"chat"`
+	Profiling  bool     `env:"PPROF"`      // serve Go's profiles under /debug/pprof/; only for loopback listeners
 	Public     string   `env:"PUBLIC_URL"` // under which clients reach the platform; http://localhost:<port> if empty
 
 	Log          nats.Config

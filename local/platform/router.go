@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 
 	"github.com/chat-platform/chat/functions"
 	natslog "github.com/chat-platform/chat/infra/nats"
@@ -64,6 +65,11 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write(public)
 	})
+	if cfg.Profiling && r.dev {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	mux.Handle("/v1/", functions.NotFound)
 	mux.Handle("/functions/", functions.NotFound)
 	mux.Handle("/", page.Handler(issuerURL))
