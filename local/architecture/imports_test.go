@@ -81,6 +81,7 @@ type rule struct {
 
 var rules = []rule{
 	{"events", nil, "the contract imports nothing, so that everything may import it"},
+	{"functions/internal/fixtures", []string{"events", "functions/internal", "infra/nats"}, "test support: it hands fixtures to a function that stands on a real log"},
 	{"functions/internal", []string{"events", "functions/internal"}, "the function runtime knows no adapter"},
 	{"functions/cmd", []string{"events", "functions", "infra"}, "a main wires adapters to handlers; what a function is made of lives outside it"},
 	{"functions/command", []string{"events", "functions/internal"}, "I2: a command sees the log and read interfaces that it declares itself, never an adapter, never another handler"},
@@ -98,7 +99,7 @@ var rules = []rule{
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
 // real embedded stores and the conformance suite instead of mocks.
-var testsMay = []string{"infra/nats", "infra/sqlite", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "local/issuer"}
+var testsMay = []string{"infra/nats", "infra/sqlite", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {

@@ -40,7 +40,9 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 			return nil, fmt.Errorf("development issuer (set OIDC_ISSUER to use another): %w", err)
 		}
 		r.dev, issuerURL = true, is.URL()
-		mux.Handle("/dev/", is.Handler())
+		for _, method := range []string{"GET ", "POST ", "OPTIONS "} {
+			mux.Handle(method+"/dev/", is.Handler())
+		}
 	}
 	verifier := cfg.verifier(issuerURL)
 	fns := functions.Public(functions.Deps{
@@ -66,13 +68,13 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 		_, _ = w.Write(public)
 	})
 	if cfg.Profiling && r.dev {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	mux.Handle("/v1/", functions.NotFound)
-	mux.Handle("/functions/", functions.NotFound)
-	mux.Handle("/", page.Handler(issuerURL))
+	mux.Handle("GET /v1/", functions.NotFound)
+	mux.Handle("POST /functions/", functions.NotFound)
+	mux.Handle("GET /", page.Handler(issuerURL))
 	r.handler = functions.CORS(cfg.Origins, mux)
 	return r, nil
 }

@@ -152,8 +152,10 @@ func (v view) rebuild(ctx context.Context, log *natslog.Log, dir string, out io.
 	if err = errors.Join(err, store.Close()); err != nil {
 		return r, errors.Join(err, remove(beside))
 	}
-	if err := remove(live + "-wal"); err != nil {
-		return r, err
+	for _, leftover := range []string{live + "-wal", live + "-shm"} { // they belong to the file that goes
+		if err := os.Remove(leftover); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return r, err
+		}
 	}
 	if err := os.Rename(beside, live); err != nil {
 		return r, err
