@@ -71,6 +71,12 @@ func TestConsumer(t *testing.T) {
 		require.NoError(t, d.Ack())
 	}
 	require.Eventually(t, func() bool { return applied() == 2000 }, 5*time.Second, time.Millisecond)
+	_, err = log.Publish(t.Context(), sent("ch_a", 2000))
+	require.NoError(t, err)
+	upTo, last, err := log.Position(t.Context(), events.StreamMessages, "writer")
+	require.NoError(t, err)
+	assert.EqualValues(t, 2000, upTo)
+	assert.EqualValues(t, 2001, last)
 	c.Close()
 
 	// Whoever comes later goes on where the acknowledgements end.

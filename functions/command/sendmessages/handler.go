@@ -12,11 +12,13 @@ package sendmessages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/membership"
 )
 
 // MaxMessages is how many messages a request may have.
@@ -86,7 +88,7 @@ func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request)
 		return Answer{}, err
 	}
 	b := &batch{messages: ms, results: make([]Result, len(ms))}
-	if err := h.authorise(ctx, b); err != nil {
+	if err := h.authorise(ctx, caller.User, b); err != nil {
 		return Answer{}, err
 	}
 	if err := b.fold(); err != nil {
@@ -104,10 +106,10 @@ func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request)
 }
 
 // authorise lets the batch pass if every author is a member of the channel.
-func (h *Handler) authorise(ctx context.Context, b *batch) error {
-	pairs := make([]membershipPair, len(b.messages))
+func (h *Handler) authorise(ctx context.Context, caller events.UserID, b *batch) error {
+	pairs := make([]membership.Pair, len(b.messages))
 	for i, m := range b.messages {
-		pairs[i] = membershipPair{Channel: m.ChannelID, User: m.AuthorID}
+		pairs[i] = membership.Pair{Channel: m.ChannelID, User: m.AuthorID}
 	}
 	refused, err := h.members.Refused(ctx, pairs)
 	if err != nil {
@@ -116,6 +118,9 @@ func (h *Handler) authorise(ctx context.Context, b *batch) error {
 	var faults events.Faults
 	for i, p := range pairs {
 		if fault, ok := refused[p]; ok {
+			if errors.Is(fault, events.ErrForbidden) && p.User != caller {
+				fault = events.NewFault(events.ErrForbidden, fault.Code, "author_id", "author %s is not a member of the channel", p.User)
+			}
 			faults = append(faults, events.ItemFault{Index: i, Fault: fault})
 		}
 	}

@@ -14,8 +14,6 @@ import (
 // readers is how many originals are read at a time.
 const readers = 16
 
-type membershipPair = membership.Pair
-
 // Log is what the handler needs of the log.
 type Log interface {
 	// PublishAll stores events in order; errs[i] is nil where acks[i] counts.

@@ -18,6 +18,7 @@ import (
 	"github.com/chat-platform/chat/functions/internal/fixtures"
 	"github.com/chat-platform/chat/functions/internal/idempotency"
 	"github.com/chat-platform/chat/functions/internal/newevent"
+	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/natstest"
 )
 
@@ -142,6 +143,7 @@ type log struct {
 	applied uint64
 	err     error
 	tails   []string
+	then    func(*log) // after each answer of Applied
 }
 
 func (l *log) Applied(_ context.Context, stream, consumer string) (uint64, error) {
@@ -150,6 +152,9 @@ func (l *log) Applied(_ context.Context, stream, consumer string) (uint64, error
 	}
 	if l.err == nil && l.applied == 0 {
 		return 0, events.ErrNotFound
+	}
+	if l.then != nil {
+		defer l.then(l)
 	}
 	return l.applied, l.err
 }
@@ -239,6 +244,18 @@ func TestFindTakesTheFirstOfDuplicatesAndSkipsPoison(t *testing.T) {
 	require.Equal(t, map[events.MessageID]events.Message{a.ID: a}, found)
 }
 
+func TestFindNoticesARebuildThatHasJustBegun(t *testing.T) {
+	a, ea := sent(t, 1, "ch_a", "x", time.Hour)
+	l := &log{events: []events.Event{ea}, applied: 1, then: func(l *log) { l.applied = 0 }}
+	found, err := idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
+	require.NoError(t, err)
+	require.Equal(t, map[events.MessageID]events.Message{a.ID: a}, found)
+
+	l = &log{events: []events.Event{ea}, applied: 1, then: func(l *log) { l.err = events.ErrUnavailable }}
+	_, err = idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
+	require.ErrorIs(t, err, events.ErrUnavailable)
+}
+
 type brokenView struct{}
 
 func (brokenView) MessagesByID(context.Context, events.ChannelID, []events.MessageID) (map[events.MessageID]events.Message, error) {
@@ -278,6 +295,38 @@ func TestFindOnARealLog(t *testing.T) {
 	found, err := idempotency.New(l, view{}, l.DedupWindow()).Find(t.Context(), wanted(a, b))
 	require.NoError(t, err)
 	require.ElementsMatch(t, []events.Message{a, b}, slices.Collect(maps.Values(found)))
+}
+
+func TestFindOnARealLogThatTheViewHasAll(t *testing.T) {
+	l := natstest.Open(t)
+	_, e := sent(t, 0, "ch_a", "x", time.Hour)
+	es := make([]events.Event, 2_500)
+	for i := range es {
+		es[i] = e
+		es[i].ID = fmt.Sprint(i)
+	}
+	fixtures.Publish(t, l, es)
+	none, _ := sent(t, 0, "ch_a", "never sent", 0)
+	o := idempotency.New(l, view{}, l.DedupWindow())
+	_, err := o.Find(t.Context(), wanted(none))
+	requireCode(t, err, events.ErrUnavailable, "view_behind")
+
+	c, err := l.Consumer(t.Context(), nats.ConsumerConfig{Stream: events.StreamMessages, Name: events.ConsumerMessages})
+	require.NoError(t, err)
+	defer c.Close()
+	for n := 0; n < len(es); {
+		ds, err := c.Fetch(t.Context(), 1_000, 10*time.Second)
+		require.NoError(t, err)
+		require.NotEmpty(t, ds)
+		for _, d := range ds {
+			require.NoError(t, d.Ack())
+		}
+		n += len(ds)
+	}
+	require.Eventually(t, func() bool {
+		found, err := o.Find(t.Context(), wanted(none))
+		return err == nil && len(found) == 0
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 func TestCompare(t *testing.T) {

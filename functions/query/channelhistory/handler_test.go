@@ -66,7 +66,7 @@ func (v *view) History(_ context.Context, q events.HistoryQuery) (events.History
 		to = min(to, from+q.Limit)
 	case q.Around > 0:
 		from = max(0, first(q.Around)-q.Limit/2)
-		to = min(to, from+q.Limit)
+		to = min(to, first(q.Around)+q.Limit-q.Limit/2)
 	default:
 		from = max(0, to-q.Limit)
 	}
@@ -194,7 +194,8 @@ func TestRequestsToTheLog(t *testing.T) {
 		"scroll up":   {channelhistory.Request{Before: ptr(90)}, 1},
 		"scroll down": {channelhistory.Request{After: ptr(3)}, 1},
 		"jump":        {channelhistory.Request{Around: ptr(50), Limit: 10}, 1},
-		"latest":      {channelhistory.Request{}, 2},
+		"latest":      {channelhistory.Request{}, 1},
+		"the end":     {channelhistory.Request{After: ptr(99)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log.Requests()
