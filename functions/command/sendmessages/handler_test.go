@@ -89,23 +89,23 @@ func madeAt(at time.Time) string {
 	return u.String()
 }
 
-func opened(t testing.TB) *nats.Log {
-	t.Helper()
-	log := natstest.Open(t)
-	fixtures.Given(t, log)
+func opened(tb testing.TB) *nats.Log {
+	tb.Helper()
+	log := natstest.Open(tb)
+	fixtures.Given(tb, log)
 	return log
 }
 
-func lastSeq(t testing.TB, log *nats.Log) uint64 {
-	t.Helper()
-	seq, err := log.LastSequence(t.Context(), events.StreamMessages)
-	require.NoError(t, err)
+func lastSeq(tb testing.TB, log *nats.Log) uint64 {
+	tb.Helper()
+	seq, err := log.LastSequence(tb.Context(), events.StreamMessages)
+	require.NoError(tb, err)
 	return seq
 }
 
-func send(t testing.TB, log *nats.Log, v view, items ...sendmessages.Item) (sendmessages.Answer, error) {
-	t.Helper()
-	return handler(log, log, v).Handle(t.Context(), alice, sendmessages.Request{Messages: items})
+func send(tb testing.TB, log *nats.Log, v view, items ...sendmessages.Item) (sendmessages.Answer, error) {
+	tb.Helper()
+	return handler(log, log, v).Handle(tb.Context(), alice, sendmessages.Request{Messages: items})
 }
 
 func requireFaults(t *testing.T, err, kind error, code string, indexes ...int) {

@@ -2,7 +2,6 @@ package idempotency_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -108,7 +107,7 @@ func TestFreshIsWithinTheWindowWhateverTheClocks(t *testing.T) {
 			id := madeAt(made)
 			made, _ = id.Time()
 			var first, last time.Time
-			for step := window / 50; time.Now().Before(made.Add(2 * window)); time.Sleep(step) {
+			for step := window / 50; time.Now().Before(made.Add(2 * window)); <-time.After(step) {
 				fresh, err := o.Fresh(id)
 				if err == nil && first.IsZero() {
 					first = time.Now()
@@ -170,13 +169,13 @@ func (l *log) Tail(_ context.Context, subject string, from uint64, limit int) ([
 	return es, nil
 }
 
-func sent(t testing.TB, seq uint64, channel events.ChannelID, text string, age time.Duration) (events.Message, events.Event) {
-	t.Helper()
+func sent(tb testing.TB, seq uint64, channel events.ChannelID, text string, age time.Duration) (events.Message, events.Event) {
+	tb.Helper()
 	client := events.NewClientID()
 	m := events.Message{Seq: seq, MessageSent: events.MessageSent{ID: events.NewMessageID("u", channel, client), ChannelID: channel,
 		AuthorID: "u", Text: text, ClientID: client, SentAt: newevent.Now().Add(-age)}}
-	e, err := newevent.From(t.Context(), "test").MessageSent(m.MessageSent, m.SentAt)
-	require.NoError(t, err)
+	e, err := newevent.From(tb.Context(), "test").MessageSent(m.MessageSent, m.SentAt)
+	require.NoError(tb, err)
 	e.Sequence = seq
 	return m, e
 }
@@ -340,7 +339,7 @@ func TestCompare(t *testing.T) {
 		"sent_at":  idempotency.Compare(m.MessageSent, "x", "msg_r", m.SentAt.Add(time.Millisecond)),
 	} {
 		require.NotNil(t, fault, name)
-		require.True(t, errors.Is(fault, events.ErrMismatch), name)
+		require.ErrorIs(t, fault, events.ErrMismatch, name)
 		require.Equal(t, "idempotency_mismatch", fault.Code, name)
 	}
 }
