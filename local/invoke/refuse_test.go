@@ -49,6 +49,7 @@ func TestBadFixtures(t *testing.T) {
 		{"claims are no text", event + `,"authclaims":{}}`, "", "authclaims"},
 		{"unknown role", event + `,"authtype":"user","authid":"a","authclaims":"{\"roles\":[\"king\"]}"}`, "", `"king"`},
 		{"given is no batch", event + `}`, `{}`, "given.json"},
+		{"given is refused", event + `}`, `[{"specversion":"1.0","id":"2","source":"/t","type":"chat.message.sent.v1","subject":"messages.send.ch_a"}]`, "refuses 1"},
 		{"no main", event + `}`, "", "build"},
 		{"given cannot be published", event + `}`, `[` + event + `,"subject":"nowhere.at.all"}]`, "given.json"},
 	} {

@@ -159,7 +159,7 @@ func feed(ctx context.Context, v views.View, log *natslog.Log, write views.Write
 		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(out) }))
 	batch := make([]events.Event, 0, batchSize)
 	flush := func() error {
-		refused, err := apply(ctx, write, batch)
+		refused, err := views.Apply(ctx, write, batch)
 		r.Events, r.Refused = r.Events+len(batch), r.Refused+refused
 		batch = batch[:0]
 		return err
@@ -181,28 +181,6 @@ func feed(ctx context.Context, v views.View, log *natslog.Log, write views.Write
 		}
 	}
 	return bar.Finish()
-}
-
-// apply writes a batch; an event that the writer refuses for good is left out
-// and counted, as the source would make it a dead letter.
-func apply(ctx context.Context, write views.Write, batch []events.Event) (refused int, err error) {
-	if len(batch) == 0 {
-		return 0, nil
-	}
-	err = write(ctx, batch)
-	if err == nil || !events.IsPermanent(err) {
-		return 0, err
-	}
-	if len(batch) == 1 {
-		return 1, nil
-	}
-	half := len(batch) / 2
-	a, err := apply(ctx, write, batch[:half])
-	if err != nil {
-		return a, err
-	}
-	b, err := apply(ctx, write, batch[half:])
-	return a + b, err
 }
 
 func (r Result) print(out io.Writer) {
