@@ -34,7 +34,7 @@ type Result struct {
 	View          string
 	Events        int // of the log that went in
 	Refused       int // events that the writer refuses: they are dead letters in service too
-	Before, After map[events.ChannelID]events.Checksum
+	Before, After map[events.ChannelID]events.Checksum // Before is nil where there was no store
 	UpToDate      bool // the old view had applied the whole log
 	Took          time.Duration
 }
@@ -76,7 +76,7 @@ func Run(ctx context.Context, dir string, out io.Writer) ([]Result, error) {
 			return results, fmt.Errorf("rebuild %s: %w", v.Name, err)
 		}
 		results = append(results, r)
-		if r.UpToDate && !r.Equal() {
+		if r.UpToDate && r.Before != nil && !r.Equal() {
 			differing = errors.Join(differing, fmt.Errorf("%s: %w", v.Name, ErrDiffers))
 		}
 		r.print(out)
@@ -154,9 +154,13 @@ const batchSize = 1000
 
 // feed hands the log's events up to last to the writer.
 func feed(ctx context.Context, v views.View, log *natslog.Log, write views.Write, last uint64, out io.Writer, r *Result) error {
+	if last == 0 {
+		return nil
+	}
 	bar := progressbar.NewOptions64(int64(last), progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(fmt.Sprintf("%-10s", v.Name)),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(out) }))
+		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionSetRenderBlankState(true),
+		progressbar.OptionOnCompletion(func() { fmt.Fprintln(out) }))
 	batch := make([]events.Event, 0, batchSize)
 	flush := func() error {
 		refused, err := views.Apply(ctx, write, batch)
@@ -164,21 +168,19 @@ func feed(ctx context.Context, v views.View, log *natslog.Log, write views.Write
 		batch = batch[:0]
 		return err
 	}
-	if last > 0 {
-		err := log.Range(ctx, v.Stream, nil, 1, last, func(e events.Event) error {
-			batch = append(batch, e)
-			_ = bar.Set64(int64(e.Sequence))
-			if len(batch) == batchSize {
-				return flush()
-			}
+	err := log.Range(ctx, v.Stream, nil, 1, last, func(e events.Event) error {
+		batch = append(batch, e)
+		if len(batch) < batchSize {
 			return nil
-		})
-		if err != nil {
-			return err
 		}
-		if err := flush(); err != nil {
-			return err
-		}
+		_ = bar.Set64(int64(e.Sequence))
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return err
 	}
 	return bar.Finish()
 }
