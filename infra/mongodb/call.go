@@ -67,7 +67,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: []float64{250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 10},
 		}, []string{"operation", "result"})),
 		stale: register(r, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "chat_mongodb_stale_total", Help: "Records that were not written since a newer one, or the same, was there.",
+			Name: "chat_mongodb_stale_total", Help: "Records that changed nothing, since a newer one or the same was there.",
 		})),
 	}
 }

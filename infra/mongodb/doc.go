@@ -1,8 +1,8 @@
 // Package mongodb keeps the metadata view, channels and memberships, in MongoDB.
 //
-// In goes a batch of records, each written by an upsert that the record's
-// sequence guards (see [Store.PutMembers]): they may come twice, late, in any
-// order and from any number of writers, and the highest sequence wins. A
+// In goes a batch of records in one round trip, each written by an upsert that
+// the record's sequence decides (see [Store.PutMembers]): they may come twice,
+// late, in any order and from any number of writers, and the highest wins. A
 // membership that ended stays as a tombstone, so that a stale join can't revive
 // it. A batch is not one transaction; one that failed half-way is completed by
 // writing it again. What was acknowledged is journalled on a majority of the

@@ -13,8 +13,17 @@ import (
 // document is how a record of type R is kept.
 type document[R any] interface{ record() R }
 
+// A document is a key and a state. The state begins with the sequence, so that
+// of two states the one with the higher sequence is the greater: MongoDB compares
+// documents field by field, in their order. Hence the order of the fields below
+// is part of the schema, and new ones go to the end.
+
 type channelDocument struct {
-	ID         string        `bson:"_id"`
+	ID    string       `bson:"_id"`
+	State channelState `bson:"state"`
+}
+
+type channelState struct {
 	Seq        int64         `bson:"seq"`
 	Name       string        `bson:"name"`
 	Topic      string        `bson:"topic"`
@@ -26,44 +35,49 @@ type channelDocument struct {
 // memberDocument has _id "channel/user", which is unambiguous: a channel's id
 // has no slash.
 type memberDocument struct {
-	Seq     int64         `bson:"seq"`
-	Channel string        `bson:"channel"`
-	User    string        `bson:"user"`
-	Role    string        `bson:"role"`
-	Active  bool          `bson:"active"`
-	At      bson.DateTime `bson:"at"`
+	Channel string      `bson:"channel"`
+	User    string      `bson:"user"`
+	State   memberState `bson:"state"`
+}
+
+type memberState struct {
+	Seq    int64         `bson:"seq"`
+	Active bool          `bson:"active"`
+	Role   string        `bson:"role"`
+	At     bson.DateTime `bson:"at"`
 }
 
 func (d channelDocument) record() events.Channel {
-	return events.Channel{Seq: uint64(d.Seq), ChannelCreated: events.ChannelCreated{
-		ID: events.ChannelID(d.ID), Name: d.Name, Topic: d.Topic, Visibility: events.Visibility(d.Visibility),
-		CreatedBy: events.UserID(d.CreatedBy), CreatedAt: timeOf(d.CreatedAt),
+	s := d.State
+	return events.Channel{Seq: uint64(s.Seq), ChannelCreated: events.ChannelCreated{
+		ID: events.ChannelID(d.ID), Name: s.Name, Topic: s.Topic, Visibility: events.Visibility(s.Visibility),
+		CreatedBy: events.UserID(s.CreatedBy), CreatedAt: timeOf(s.CreatedAt),
 	}}
 }
 
 func (d memberDocument) record() events.Member {
 	return events.Member{
-		Seq: uint64(d.Seq), ChannelID: events.ChannelID(d.Channel), UserID: events.UserID(d.User),
-		Role: events.Role(d.Role), Active: d.Active, At: timeOf(d.At),
+		Seq: uint64(d.State.Seq), ChannelID: events.ChannelID(d.Channel), UserID: events.UserID(d.User),
+		Role: events.Role(d.State.Role), Active: d.State.Active, At: timeOf(d.State.At),
 	}
 }
 
-// write is one guarded upsert: key, sequence, and the fields beside _id.
+// write is one record on its way: its key, what never changes beside it, and
+// its state.
 type write struct {
-	id  string
-	seq int64
-	set bson.D
+	id    string
+	seq   uint64
+	keys  bson.D
+	state any
 }
 
 func writeOfChannel(c events.Channel) (write, error) {
 	if err := validate(c.Seq, []string{string(c.ID)}, c.Name, c.Topic, string(c.Visibility), string(c.CreatedBy)); err != nil {
 		return write{}, err
 	}
-	seq := int64(c.Seq)
-	return write{id: string(c.ID), seq: seq, set: bson.D{
-		{Key: "seq", Value: seq}, {Key: "name", Value: c.Name}, {Key: "topic", Value: c.Topic},
-		{Key: "visibility", Value: string(c.Visibility)}, {Key: "created_by", Value: string(c.CreatedBy)},
-		{Key: "created_at", Value: bson.DateTime(c.CreatedAt.UnixMilli())},
+	return write{id: string(c.ID), seq: c.Seq, state: channelState{
+		Seq: int64(c.Seq), Name: c.Name, Topic: c.Topic, Visibility: string(c.Visibility),
+		CreatedBy: string(c.CreatedBy), CreatedAt: bson.DateTime(c.CreatedAt.UnixMilli()),
 	}}, nil
 }
 
@@ -71,12 +85,20 @@ func writeOfMember(m events.Member) (write, error) {
 	if err := validate(m.Seq, []string{string(m.ChannelID), string(m.UserID)}, string(m.Role)); err != nil {
 		return write{}, err
 	}
-	seq := int64(m.Seq)
-	return write{id: string(m.ChannelID) + "/" + string(m.UserID), seq: seq, set: bson.D{
-		{Key: "seq", Value: seq}, {Key: "channel", Value: string(m.ChannelID)}, {Key: "user", Value: string(m.UserID)},
-		{Key: "role", Value: string(m.Role)}, {Key: "active", Value: m.Active},
-		{Key: "at", Value: bson.DateTime(m.At.UnixMilli())},
-	}}, nil
+	return write{
+		id: string(m.ChannelID) + "/" + string(m.UserID), seq: m.Seq,
+		keys:  bson.D{{Key: "channel", Value: string(m.ChannelID)}, {Key: "user", Value: string(m.UserID)}},
+		state: memberState{Seq: int64(m.Seq), Active: m.Active, Role: string(m.Role), At: bson.DateTime(m.At.UnixMilli())},
+	}, nil
+}
+
+// update puts the state in the place of a lesser one, or of none.
+func (w write) update() bson.D {
+	u := bson.D{{Key: "$max", Value: bson.D{{Key: "state", Value: w.state}}}}
+	if w.keys != nil {
+		u = append(u, bson.E{Key: "$setOnInsert", Value: w.keys})
+	}
+	return u
 }
 
 // validate refuses what MongoDB would keep otherwise than it came, or not at all.

@@ -66,6 +66,23 @@ func TestKindOfErrors(t *testing.T) {
 	}
 }
 
+func TestDuplicatesAreSentAgain(t *testing.T) {
+	dup, other := mongo.BulkWriteError{WriteError: mongo.WriteError{Code: 11000, Index: 1}}, mongo.BulkWriteError{WriteError: mongo.WriteError{Code: 112}}
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"only duplicates", mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{dup, dup}}, 2},
+		{"wrapped", fmt.Errorf("x: %w", mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{dup}}), 1},
+		{"something else too", mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{dup, other}}, 0},
+		{"no majority", mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{dup}, WriteConcernError: &mongo.WriteConcernError{Code: 64}}, 0},
+		{"the network", mongo.CommandError{Labels: []string{"NetworkError"}}, 0},
+	} {
+		require.Equal(t, c.want, mongodb.Duplicates(c.err, 2), c.name)
+	}
+}
+
 func TestOpenWithoutAServer(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

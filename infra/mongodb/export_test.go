@@ -9,8 +9,9 @@ import (
 
 // Query is the shape of a hot query.
 type Query struct {
-	Name, Collection, After, Guard string
-	Equal                          []string
+	Name, Collection, After string
+	Equal                   []string
+	Write                   bool
 }
 
 // Index is an index by its fields.
@@ -21,12 +22,12 @@ type Index struct {
 
 func (x Index) Serves(q Query) bool {
 	return index{collection: x.Collection, name: x.Name, fields: x.Fields}.
-		serves(query{name: q.Name, collection: q.Collection, equal: q.Equal, after: q.After, guard: q.Guard})
+		serves(query{name: q.Name, collection: q.Collection, equal: q.Equal, after: q.After, write: q.Write})
 }
 
 func HotQueries() (qs []Query) {
 	for _, q := range hotQueries {
-		qs = append(qs, Query{Name: q.name, Collection: q.collection, Equal: q.equal, After: q.after, Guard: q.guard})
+		qs = append(qs, Query{Name: q.name, Collection: q.collection, Equal: q.equal, After: q.after, Write: q.write})
 	}
 	return qs
 }
@@ -52,3 +53,9 @@ func (c Config) Monitored(m *event.CommandMonitor) Config {
 func (s *Store) Database() *mongo.Database { return s.db }
 
 func KindOf(ctx context.Context, err error) error { return kindOf(ctx, err, false) }
+
+// Duplicates counts the writes that an error of a bulk of n says to send again.
+func Duplicates(err error, n int) int { return len(duplicates(err, make([]mongo.WriteModel, n))) }
+
+// States is one of each kind.
+func States() []any { return []any{channelState{}, memberState{}} }

@@ -9,18 +9,18 @@ type query struct {
 	collection string
 	equal      []string // fields that are compared for equality (or with one of several values)
 	after      string   // field that a page continues after, and by which it is ordered
-	guard      string   // field that a write compares in the one document that it has found
+	write      bool     // of the document with that _id
 }
 
 // What requests and batches of events read and write.
 var (
 	channelByID    = query{name: "a channel", collection: channels, equal: []string{"_id"}}
 	channelsByID   = query{name: "the channels of a page", collection: channels, equal: []string{"_id"}}
-	publicChannels = query{name: "public channels", collection: channels, equal: []string{"visibility"}, after: "_id"}
-	channelsOf     = query{name: "channels of a user", collection: members, equal: []string{"user", "active"}, after: "channel"}
-	membersOf      = query{name: "members of a channel", collection: members, equal: []string{"channel", "active"}, after: "user"}
-	writeChannel   = query{name: "write a channel", collection: channels, equal: []string{"_id"}, guard: "seq"}
-	writeMember    = query{name: "write a membership", collection: members, equal: []string{"_id"}, guard: "seq"}
+	publicChannels = query{name: "public channels", collection: channels, equal: []string{"state.visibility"}, after: "_id"}
+	channelsOf     = query{name: "channels of a user", collection: members, equal: []string{"user", "state.active"}, after: "channel"}
+	membersOf      = query{name: "members of a channel", collection: members, equal: []string{"channel", "state.active"}, after: "user"}
+	writeChannel   = query{name: "write a channel", collection: channels, equal: []string{"_id"}, write: true}
+	writeMember    = query{name: "write a membership", collection: members, equal: []string{"_id"}, write: true}
 )
 
 // hotQueries is all of them. What is not listed (checksums, reset) reads
@@ -28,18 +28,14 @@ var (
 var hotQueries = []query{channelByID, channelsByID, publicChannels, channelsOf, membersOf, writeChannel, writeMember}
 
 // filter gives the condition: values of equal in their order, then the one that
-// after or guard is compared with.
+// the page continues after.
 func (q query) filter(values ...any) bson.D {
 	f := make(bson.D, 0, len(values))
 	for i, field := range q.equal {
 		f = append(f, bson.E{Key: field, Value: values[i]})
 	}
-	rest := values[len(q.equal):]
-	switch {
-	case q.after != "":
-		f = append(f, bson.E{Key: q.after, Value: bson.D{{Key: "$gt", Value: rest[0]}}})
-	case q.guard != "":
-		f = append(f, bson.E{Key: q.guard, Value: bson.D{{Key: "$lt", Value: rest[0]}}})
+	if q.after != "" {
+		f = append(f, bson.E{Key: q.after, Value: bson.D{{Key: "$gt", Value: values[len(q.equal)]}}})
 	}
 	return f
 }

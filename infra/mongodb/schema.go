@@ -26,15 +26,15 @@ type index struct {
 // indexes serve hotQueries. Memberships are found by user and by channel, the
 // active ones next to each other: tombstones cost a page nothing.
 var indexes = []index{
-	{collection: channels, name: "visibility_id", fields: []string{"visibility", "_id"}},
-	{collection: members, name: "user_active_channel", fields: []string{"user", "active", "channel"}},
-	{collection: members, name: "channel_active_user", fields: []string{"channel", "active", "user"}},
+	{collection: channels, name: "visibility_id", fields: []string{"state.visibility", "_id"}},
+	{collection: members, name: "user_active_channel", fields: []string{"user", "state.active", "channel"}},
+	{collection: members, name: "channel_active_user", fields: []string{"channel", "state.active", "user"}},
 }
 
 // serves tells whether the index finds what the query asks for, in its order,
 // without reading anything else: its fields begin with those that are compared
 // for equality, in any order, and go on with the one that orders the page. A
-// guard is looked up in the document, which only a whole _id makes a single one.
+// write goes to one document by its _id.
 func (x index) serves(q query) bool {
 	n := len(q.equal)
 	if x.collection != q.collection || n > len(x.fields) {
@@ -45,7 +45,7 @@ func (x index) serves(q query) bool {
 			return false
 		}
 	}
-	if q.guard != "" && x.fields[0] != "_id" {
+	if q.write && x.fields[0] != "_id" {
 		return false
 	}
 	return q.after == "" || n < len(x.fields) && x.fields[n] == q.after

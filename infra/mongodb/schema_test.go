@@ -27,10 +27,10 @@ func TestPrefixRule(t *testing.T) {
 	q := func(after string, equal ...string) mongodb.Query {
 		return mongodb.Query{Collection: "c", After: after, Equal: equal}
 	}
-	guarded := q("", "_id")
-	guarded.Guard = "seq"
-	guardedPrefix := q("", "a")
-	guardedPrefix.Guard = "seq"
+	write := q("", "_id")
+	write.Write = true
+	writeOfMany := q("", "a")
+	writeOfMany.Write = true
 	elsewhere := q("", "a")
 	elsewhere.Collection = "d"
 	for _, c := range []struct {
@@ -49,8 +49,8 @@ func TestPrefixRule(t *testing.T) {
 		{"the order is not in it", x("a", "b"), q("c", "a", "b"), false},
 		{"more fields than it has", x("a"), q("", "a", "b"), false},
 		{"of another collection", x("a"), elsewhere, false},
-		{"a guard of one document", x("_id"), guarded, true},
-		{"a guard of many documents", x("a"), guardedPrefix, false},
+		{"a write of one document", x("_id"), write, true},
+		{"a write of many documents", x("a"), writeOfMany, false},
 	} {
 		require.Equal(t, c.want, c.index.Serves(c.query), c.name)
 	}

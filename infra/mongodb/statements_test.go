@@ -74,22 +74,16 @@ func fieldsIn(t *testing.T, d bson.Raw) (fields []string) {
 
 // is tells whether one filter of the statement has the query's shape.
 func (st statement) is(t *testing.T, filter bson.Raw, q mongodb.Query) bool {
-	want := slices.Clone(q.Equal)
-	for _, f := range []string{q.After, q.Guard} {
-		if f != "" {
-			want = append(want, f)
-		}
-	}
-	var order []string
+	want, order := slices.Clone(q.Equal), []string(nil)
 	if q.After != "" {
-		order = []string{q.After}
+		want, order = append(want, q.After), []string{q.After}
 	}
 	sorted := []string(nil)
 	if st.sort != nil {
 		sorted = fieldsIn(t, st.sort)
 	}
 	return st.collection == q.Collection && slices.Equal(fieldsIn(t, filter), want) && slices.Equal(sorted, order) &&
-		(st.name == "update") == (q.Guard != "")
+		(st.name == "update") == q.Write
 }
 
 // hotCalls is every method of the store that is not for rebuilds only.
@@ -145,7 +139,7 @@ func TestRoundTrips(t *testing.T) {
 	}{
 		{"PutChannels", []string{"update"}},
 		{"PutMembers", []string{"update"}},
-		{"PutMembers", []string{"update", "update"}}, // all of them stale
+		{"PutMembers", []string{"update"}}, // all of them stale
 		{"ChannelByID", []string{"find"}},
 		{"PublicChannels", []string{"find"}},
 		{"ChannelsOf", []string{"find", "find"}},
@@ -158,17 +152,17 @@ func TestRoundTrips(t *testing.T) {
 		}
 		require.Equal(t, c.want, got, c.name)
 	}
-	many := make([]events.Member, 3_000)
+	many := make([]events.Member, 1_000) // a stand-in takes no more
 	for i := range many {
 		many[i] = member("ch_many", events.UserID(fmt.Sprintf("user %04d", i)), uint64(i+1), true)
 	}
 	require.NoError(t, s.PutMembers(t.Context(), many))
-	require.Len(t, l.take(), 1, "3,000 records")
+	require.Equal(t, 1, len(l.take()), "1,000 records")
 	for after, read := events.UserID(""), 0; read < len(many); read += 100 {
 		page, err := s.MembersOf(t.Context(), "ch_many", after, 100)
 		require.NoError(t, err)
 		require.Equal(t, many[read:read+100], page)
-		require.Len(t, l.take(), 1, "a page of many")
+		require.Equal(t, 1, len(l.take()), "a page of many")
 		after = page[99].UserID
 	}
 }

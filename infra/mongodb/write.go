@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -29,13 +28,10 @@ func (s *Store) PutChannels(ctx context.Context, cs []events.Channel) error {
 // match [events.ErrInvalid] for a membership without channel, user or sequence,
 // in which case nothing is written.
 //
-// A batch is one round trip for every 10,000 records: a bulk of upserts
-// {_id, seq < n}, in no order. A record that is there already with n or more is
-// not matched, so that the upsert tries to insert it and is told that the key
-// exists. So is one of two writers that insert the same key at the same moment,
-// which may be the newer. Hence what was refused as a duplicate is sent once
-// more, now that the key is known to exist: it is matched, or it is stale. Only
-// repeated deliveries and such races pay that second round trip.
+// A batch is one round trip for every 10,000 records, stale ones included: a
+// bulk, in no order, of upserts by _id that put a record's state in the place of
+// a lesser one ($max). A state begins with its sequence, so that the sequence
+// decides, on the server and whatever other writers do meanwhile.
 func (s *Store) PutMembers(ctx context.Context, ms []events.Member) error {
 	return put(ctx, s, opPutMembers, writeMember, ms, writeOfMember)
 }
@@ -80,38 +76,45 @@ func upserts[R any](q query, records []R, writeOf func(R) (write, error)) ([]mon
 	models := make([]mongo.WriteModel, len(writes))
 	for i, w := range writes {
 		models[i] = mongo.NewUpdateOneModel().SetUpsert(true).
-			SetFilter(q.filter(w.id, w.seq)).SetUpdate(bson.D{{Key: "$set", Value: w.set}})
+			SetFilter(q.filter(w.id)).SetUpdate(w.update())
 	}
 	return models, nil
 }
 
+// bulk sends once more what the server refused as a duplicate: two writers that
+// insert the same key at the same moment may be told so (MongoDB tries again by
+// itself, but does not promise it). The key exists by then.
 func (s *Store) bulk(ctx context.Context, collection string, models []mongo.WriteModel) error {
 	refused, err := s.send(ctx, collection, models)
-	if err != nil || len(refused) == 0 {
-		return err
+	if len(refused) > 0 {
+		_, err = s.send(ctx, collection, refused)
 	}
-	stale, err := s.send(ctx, collection, refused)
-	s.metrics.stale.Add(float64(len(stale)))
 	return err
 }
 
-// send gives those that the server refused as duplicates; err is about the others.
+// send gives those writes that were refused as duplicates, if that is all that
+// went wrong.
 func (s *Store) send(ctx context.Context, collection string, models []mongo.WriteModel) (refused []mongo.WriteModel, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	_, err = s.db.Collection(collection).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
-	var e mongo.BulkWriteException
-	if !errors.As(err, &e) {
-		return nil, err
+	done, err := s.db.Collection(collection).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	if err == nil {
+		s.metrics.stale.Add(float64(done.MatchedCount - done.ModifiedCount))
+		return nil, nil
 	}
-	if e.WriteConcernError != nil {
-		return nil, err
+	return duplicates(err, models), err
+}
+
+func duplicates(err error, models []mongo.WriteModel) (refused []mongo.WriteModel) {
+	var e mongo.BulkWriteException
+	if !errors.As(err, &e) || e.WriteConcernError != nil {
+		return nil
 	}
 	for _, w := range e.WriteErrors {
 		if w.Code != duplicateKey {
-			return nil, err
+			return nil
 		}
 		refused = append(refused, models[w.Index])
 	}
-	return refused, nil
+	return refused
 }
