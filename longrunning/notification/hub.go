@@ -2,8 +2,10 @@ package notification
 
 import (
 	"context"
+	"slices"
 	"sync"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/longrunning/internal/link"
 )
 
@@ -127,11 +129,15 @@ func (h *hub) has(s *session, key string) bool {
 	return e != nil && s.seatIn(e) >= 0
 }
 
-// drop takes the session out from under a key.
-func (h *hub) drop(s *session, key string) {
+// drop takes the session out from under a channel that its user has left. What
+// it holds of the channel came after that, and goes, too.
+func (h *hub) drop(s *session, channel events.ChannelID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.leave(s, key)
+	h.leave(s, link.ChannelKey(channel))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = slices.DeleteFunc(s.held, func(d *delivery) bool { return d.channel == channel && !s.own(d) })
 }
 
 func (h *hub) leave(s *session, key string) {
