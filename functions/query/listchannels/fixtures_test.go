@@ -21,6 +21,7 @@ func TestFixtures(t *testing.T) {
 	for name, share := range map[string]float64{"whole view": 1, "half a view": 0.5, "empty view": 0} {
 		t.Run(name, func(t *testing.T) {
 			fixtures.Run(t, func(t *testing.T, log *nats.Log, given []events.Event) *frontdoor.Function {
+				t.Helper()
 				view, err := sqlite.OpenMetadata(t.Context(), filepath.Join(t.TempDir(), "metadata.db"))
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, view.Close()) })
