@@ -139,6 +139,12 @@ func NewChannelID() ChannelID {
 	return ChannelID("ch_" + idEncoding.EncodeToString(u[:]))
 }
 
+// DeriveChannelID gives the id of a channel whose creator gave it an idempotency
+// key instead, so that a retry names the same channel.
+func DeriveChannelID(creator UserID, key ClientID) ChannelID {
+	return ChannelID("ch_" + digest("channel", string(creator), string(key)))
+}
+
 // EventID derives the id of an event from what makes it unique, so that a retry
 // of the same deed is the same event.
 func EventID(parts ...string) string {

@@ -213,3 +213,16 @@ func TestReadersMeetAForeignMessage(t *testing.T) {
 		assert.Equal(t, i == 1 || i == 3, d.Err != nil, "delivery %d: %v", i, d.Err)
 	}
 }
+
+func TestLongTail(t *testing.T) {
+	log := natstest.Open(t)
+	fill(t, log, 10_000, func(i int) events.Event { return sent(fmt.Sprintf("ch_%d", i%2), i) })
+	for _, limit := range []int{1, 999, 1000, 1001, 3000, 4001, 5000, 6000} {
+		es, err := log.Tail(t.Context(), events.MessageSubject("ch_1"), 1, limit)
+		require.NoError(t, err)
+		require.Len(t, es, min(limit, 5000))
+		for i, e := range es {
+			require.EqualValues(t, 2*i+2, e.Sequence)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func (c *Channels) Of(ctx context.Context, user events.UserID) ([]events.Channel
 func (c *Channels) load(ctx context.Context, user events.UserID, a *answer) error {
 	*a = answer{turn: a.turn}
 	made := time.Now()
-	through, err := c.position.Applied(ctx)
+	at, err := c.position.Position(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (c *Channels) load(ctx context.Context, user events.UserID, a *answer) erro
 		}
 		more = len(ms) == pageOfView
 	}
-	a.channels, a.through, a.made = channels, through, made
+	a.channels, a.through, a.made = channels, at.Applied, made
 	return nil
 }
 

@@ -1,11 +1,15 @@
 // Package tail completes what a view tells with what the log holds beyond it,
 // so that callers read their own writes while a view lags.
 //
-// The order of reading is what makes it sound: first [View.Applied], then the
+// The order of reading is what makes it sound: first [View.Position], then the
 // view, then [View.After]. Whatever the view's consumer had acknowledged when it
 // was asked is in the view, everything later comes from the log, and what is in
-// both is one record, because it is keyed by its id. A view that is caught up
-// costs the position and an empty read of the log.
+// both is one record, because it is keyed by its id. Where the position says that
+// the view was whole, what was accepted before the query began is in it, and the
+// log need not be read at all.
+//
+// Who drops a view's content resets its consumer first, and waits for queries
+// that know the old position to end (seconds), or they find holes.
 //
 // The tail is bounded ([MaxEvents], [MaxBytes]). Where it is longer, the reader
 // learns up to which sequence nothing is missing and must not show anything
@@ -14,7 +18,6 @@ package tail
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -37,8 +40,9 @@ const step = 256
 
 // Log is what completing needs of the log.
 type Log interface {
-	// Applied is the sequence up to which the consumer has acknowledged all.
-	Applied(ctx context.Context, stream, consumer string) (uint64, error)
+	// Position is the sequence up to which the consumer has acknowledged all (0
+	// where there is none), and the stream's last as of just before.
+	Position(ctx context.Context, stream, consumer string) (applied, last uint64, err error)
 	// Tail gives the events of one subject filter with a sequence ≥ from, in
 	// order, at most limit; fewer only where there are no more.
 	Tail(ctx context.Context, subject string, from uint64, limit int) ([]events.Event, error)
@@ -55,14 +59,19 @@ func Of(log Log, stream, consumer string) View {
 	return View{log: log, stream: stream, consumer: consumer}
 }
 
-// Applied is the sequence up to which the view holds everything, 0 where its
-// consumer does not exist yet. One request.
-func (v View) Applied(ctx context.Context) (uint64, error) {
-	seq, err := v.log.Applied(ctx, v.stream, v.consumer)
-	if err != nil && !errors.Is(err, events.ErrNotFound) {
-		return 0, fmt.Errorf("position of %s: %w", v.consumer, err)
+// Position is where a view stands.
+type Position struct {
+	Applied uint64 // the view holds everything up to this sequence
+	Whole   bool   // and the log held nothing more
+}
+
+// Position asks where the view stands.
+func (v View) Position(ctx context.Context) (Position, error) {
+	applied, last, err := v.log.Position(ctx, v.stream, v.consumer)
+	if err != nil {
+		return Position{}, fmt.Errorf("position of %s: %w", v.consumer, err)
 	}
-	return seq, nil
+	return Position{applied, applied >= last}, nil
 }
 
 // After gives the events of a subject filter with a sequence above the given

@@ -16,15 +16,17 @@ func messages(log *tailtest.Log) tail.View {
 	return tail.Of(log, events.StreamMessages, events.ConsumerMessages)
 }
 
-func TestAppliedOfAConsumerThatDoesNotExistYet(t *testing.T) {
+func TestPosition(t *testing.T) {
 	log := &tailtest.Log{}
-	log.Fail(fmt.Errorf("consumer: %w", events.ErrNotFound))
-	seq, err := messages(log).Applied(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, seq)
-
+	log.Send(3, "ch_1", "ann", "three")
+	for applied, whole := range map[uint64]bool{0: false, 2: false, 3: true, 4: true} {
+		log.SetApplied(applied)
+		got, err := messages(log).Position(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, tail.Position{Applied: applied, Whole: whole}, got)
+	}
 	log.Fail(events.ErrUnavailable)
-	_, err = messages(log).Applied(t.Context())
+	_, err := messages(log).Position(t.Context())
 	require.ErrorIs(t, err, events.ErrUnavailable)
 	require.ErrorContains(t, err, events.ConsumerMessages)
 }

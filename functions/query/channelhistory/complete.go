@@ -20,15 +20,15 @@ const slack = 16
 // read gives the page that a view without lag would give, as far as the log's
 // tail reaches.
 func (h *Handler) read(ctx context.Context, q query) (events.HistoryPage, error) {
-	applied, err := h.position.Applied(ctx) // first: what it says is in the view then
+	at, err := h.position.Position(ctx) // first: what it says is in the view then
 	if err != nil {
 		return events.HistoryPage{}, err
 	}
 	p, err := h.view.History(ctx, q.HistoryQuery)
-	if err != nil || settled(q, p, applied) {
+	if err != nil || at.Whole || settled(q, p, at.Applied) {
 		return p, err
 	}
-	t, err := h.tail(ctx, q, applied)
+	t, err := h.tail(ctx, q, at.Applied)
 	if err == nil && q.direction == after && t.to <= q.place {
 		p.MoreBefore = true
 		t, err = h.tail(ctx, q, q.place) // a client that is ahead of the view needs no more than the log
@@ -40,7 +40,7 @@ func (h *Handler) read(ctx context.Context, q query) (events.HistoryPage, error)
 		return p, h.position.Behind()
 	}
 	w := span(q, p, t.to)
-	p = pick(q, w, merge(q, w, p, t), p)
+	p = pick(q, w, merge(w, p, t), p)
 	if n := len(t.messages); n > 0 {
 		p.MoreBefore = p.MoreBefore || q.direction == after && t.messages[0].Seq <= q.place
 		p.MoreAfter = p.MoreAfter || q.direction == before && t.messages[n-1].Seq >= q.place
@@ -80,7 +80,7 @@ func (h *Handler) tail(ctx context.Context, q query, from uint64) (ending, error
 		case before:
 			return count > slack
 		case after, around:
-			return count > 2*q.Limit+slack
+			return count > 2*q.limit+slack
 		}
 		return false
 	}
@@ -139,7 +139,7 @@ func span(q query, p events.HistoryPage, to uint64) window {
 
 // merge gives the messages of the window, in order. For one id the lowest
 // sequence wins.
-func merge(q query, w window, p events.HistoryPage, t ending) []events.Message {
+func merge(w window, p events.HistoryPage, t ending) []events.Message {
 	late := make(map[events.MessageID]uint64, len(t.messages))
 	for _, m := range t.messages {
 		late[m.ID] = m.Seq
@@ -166,13 +166,13 @@ func pick(q query, w window, ms []events.Message, p events.HistoryPage) events.H
 	from, to := 0, len(ms)
 	switch q.direction {
 	case latest, before:
-		from = max(0, to-q.Limit)
+		from = max(0, to-q.limit)
 	case after:
-		to = min(to, q.Limit)
+		to = min(to, q.limit)
 	case around:
 		at, _ := slices.BinarySearchFunc(ms, q.place, func(m events.Message, seq uint64) int { return cmp.Compare(m.Seq, seq) })
-		from = max(0, at-q.Limit/2)
-		to = min(to, from+q.Limit)
+		from = max(0, at-q.limit/2)
+		to = min(to, at+q.limit-q.limit/2)
 	}
 	moreAfter := to < len(ms) || w.to != tail.Everything
 	if q.direction == before {

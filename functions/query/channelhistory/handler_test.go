@@ -56,7 +56,8 @@ func (v *view) History(_ context.Context, q events.HistoryQuery) (events.History
 	first := func(seq uint64) int { // index of the first message at or above seq
 		return slices.IndexFunc(append(slices.Clone(v.ms), events.Message{Seq: ^uint64(0)}), func(m events.Message) bool { return m.Seq >= seq })
 	}
-	from, to := 0, len(v.ms)
+	to := len(v.ms)
+	var from int
 	switch {
 	case q.Before > 0:
 		to = first(q.Before)
@@ -66,7 +67,7 @@ func (v *view) History(_ context.Context, q events.HistoryQuery) (events.History
 		to = min(to, from+q.Limit)
 	case q.Around > 0:
 		from = max(0, first(q.Around)-q.Limit/2)
-		to = min(to, from+q.Limit)
+		to = min(to, first(q.Around)+q.Limit-q.Limit/2)
 	default:
 		from = max(0, to-q.Limit)
 	}
@@ -194,7 +195,8 @@ func TestRequestsToTheLog(t *testing.T) {
 		"scroll up":   {channelhistory.Request{Before: ptr(90)}, 1},
 		"scroll down": {channelhistory.Request{After: ptr(3)}, 1},
 		"jump":        {channelhistory.Request{Around: ptr(50), Limit: 10}, 1},
-		"latest":      {channelhistory.Request{}, 2},
+		"latest":      {channelhistory.Request{}, 1},
+		"the end":     {channelhistory.Request{After: ptr(99)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log.Requests()

@@ -20,6 +20,7 @@ type query struct {
 	events.HistoryQuery // as the view is asked
 	direction           direction
 	place               uint64 // the sequence that before, after or around names
+	limit               int
 }
 
 func (r Request) parse() (query, error) {
@@ -34,7 +35,7 @@ func (r Request) parse() (query, error) {
 	if err != nil {
 		note(err.(*events.Fault)) //nolint:errorlint // Limit's errors are faults
 	}
-	q := query{HistoryQuery: events.HistoryQuery{Channel: channel, Limit: limit}}
+	q := query{HistoryQuery: events.HistoryQuery{Channel: channel, Limit: limit}, limit: limit}
 	given := 0
 	for _, p := range []struct {
 		direction direction
@@ -60,7 +61,9 @@ func (r Request) parse() (query, error) {
 		note(events.Invalid("exclusive_fields", "before", "only one of before, after and around may be given"))
 	}
 	if q.direction == after && q.place == 0 {
-		q.Around = 1 // nothing is older than the first, so that this is the beginning
+		// The view cannot be asked for what is after 0. What is around 1 has nothing
+		// older, and as many newer as half a page.
+		q.Around, q.Limit = 1, 2*limit
 	}
 	if faults != nil {
 		return query{}, faults

@@ -15,7 +15,7 @@ import (
 // tail overrides the view: it adds what was joined and drops what was left since
 // the view's position.
 func (h *Handler) mine(ctx context.Context, user events.UserID, after events.ChannelID, limit int) ([]events.Membership, error) {
-	applied, err := h.position.Applied(ctx) // first: what it says is in the view then
+	at, err := h.position.Position(ctx) // first: what it says is in the view then
 	if err != nil {
 		return nil, err
 	}
@@ -23,9 +23,11 @@ func (h *Handler) mine(ctx context.Context, user events.UserID, after events.Cha
 	if err != nil {
 		return nil, err
 	}
-	changed, _, err := h.position.Memberships(ctx, user, applied)
-	if err != nil {
-		return nil, err
+	var changed map[events.ChannelID]events.Member
+	if !at.Whole {
+		if changed, _, err = h.position.Memberships(ctx, user, at.Applied); err != nil {
+			return nil, err
+		}
 	}
 	var ms []events.Membership
 	listed := map[events.ChannelID]bool{}
@@ -59,7 +61,7 @@ func (h *Handler) mine(ctx context.Context, user events.UserID, after events.Cha
 // public gives the first public channels after a channel id, at most limit, and
 // the caller's membership in each.
 func (h *Handler) public(ctx context.Context, user events.UserID, after events.ChannelID, limit int) ([]events.Membership, error) {
-	applied, err := h.position.Applied(ctx) // first: what it says is in the view then
+	at, err := h.position.Position(ctx) // first: what it says is in the view then
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +69,15 @@ func (h *Handler) public(ctx context.Context, user events.UserID, after events.C
 	if err != nil {
 		return nil, err
 	}
-	es, to, err := h.position.After(ctx, events.ChannelSubject("*"), applied, nil)
-	if err != nil {
-		return nil, err
-	}
-	if to != tail.Everything {
-		return nil, h.position.Behind()
+	var es []events.Event
+	if !at.Whole {
+		var to uint64
+		if es, to, err = h.position.After(ctx, events.ChannelSubject("*"), at.Applied, nil); err != nil {
+			return nil, err
+		}
+		if to != tail.Everything {
+			return nil, h.position.Behind()
+		}
 	}
 	ms := make([]events.Membership, 0, len(rows)+len(es))
 	listed := make(map[events.ChannelID]bool, len(rows))

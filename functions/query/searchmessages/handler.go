@@ -91,10 +91,11 @@ func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request)
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Hits: []Hit{}}
-	if a.IndexedThrough, err = h.position.Applied(ctx); err != nil {
+	at, err := h.position.Position(ctx) // before the search
+	if err != nil {
 		return Answer{}, err
 	}
+	a := Answer{Hits: []Hit{}, IndexedThrough: at.Applied}
 	channels := []events.ChannelID{channel}
 	if channel != "" {
 		_, err = h.members.Member(ctx, channel, caller.User)

@@ -111,11 +111,14 @@ func (l *Log) request(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Applied gives what was set.
-func (l *Log) Applied(ctx context.Context, _, _ string) (uint64, error) {
+// Position gives what was set, and the last event's sequence.
+func (l *Log) Position(ctx context.Context, _, _ string) (applied, last uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.applied, l.request(ctx)
+	if n := len(l.es); n > 0 {
+		last = l.es[n-1].Sequence
+	}
+	return l.applied, last, l.request(ctx)
 }
 
 // Tail reads as the real log does.

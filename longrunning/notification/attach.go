@@ -1,0 +1,282 @@
+package notification
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/longrunning/internal/link"
+)
+
+// follow keeps a link to some fan-out, for as long as ctx lasts.
+func (s *Service) follow(ctx context.Context) {
+	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
+	wait := shortest
+	for ctx.Err() == nil {
+		worked, err := s.attach(ctx)
+		s.attached.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		if worked {
+			wait = shortest
+		}
+		s.logger.Warn("no link to a fan-out", "error", err, "again", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		wait = min(2*wait, longest)
+	}
+}
+
+// attach links to a fan-out, fills what was missed, and delivers the frames until
+// the link is over. It tells whether it came to deliver.
+func (s *Service) attach(ctx context.Context) (bool, error) {
+	tracker := link.Track(link.NewLinkID(), time.Now())
+	if err := s.establish(ctx, tracker.Link()); err != nil {
+		return false, err
+	}
+	s.attached.Store(true)
+	s.metrics.attaches.Inc()
+	tick := time.NewTicker(link.SilenceAfter / 12)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.detach()
+			return true, nil
+		case id := <-s.broken:
+			if id == tracker.Link() {
+				return true, fmt.Errorf("link %v: the fan-out does not answer", id)
+			}
+		case b := <-s.frames:
+			f, err := link.ParseFrame(b)
+			if err != nil {
+				return true, fmt.Errorf("frame on link %v: %w", tracker.Link(), err)
+			}
+			switch tracker.Take(f, time.Now()) {
+			case link.Deliver:
+				s.deliver(f)
+			case link.Broken:
+				return true, fmt.Errorf("link %v: frame %d is not the next one", f.Link, f.Number)
+			}
+			if f.Last && tracker.Over(time.Now()) {
+				return true, fmt.Errorf("link %v: the fan-out ended it", f.Link)
+			}
+		case <-tick.C:
+			if len(s.frames) == 0 && tracker.Over(time.Now()) {
+				return true, fmt.Errorf("link %v: no frame for %v", tracker.Link(), link.SilenceAfter)
+			}
+		}
+	}
+}
+
+// establish makes the link: it attaches, announces all keys, and reads from the
+// log what lies between the last link and this one.
+func (s *Service) establish(ctx context.Context, id link.ID) error {
+	s.linkMu.Lock()
+	defer s.linkMu.Unlock()
+	s.link = 0
+	last, err := s.recognise(ctx)
+	if err != nil {
+		return err
+	}
+	a, err := s.request(ctx, link.AttachSubject, link.Attach{Link: id, Instance: s.cfg.Instance})
+	if err != nil {
+		return fmt.Errorf("attach to a fan-out: %w", err)
+	}
+	fanout := a.FanOut
+	keys, batch := s.hub.all()
+	for i := range link.Interests(id, keys, nil) {
+		if a, err = s.request(ctx, link.InterestSubject(fanout), i); err != nil {
+			return fmt.Errorf("announce %d keys to fan-out %s: %w", len(keys), fanout, err)
+		}
+	}
+	if err := s.bridge(ctx, a.Positions, last); err != nil {
+		return err
+	}
+	s.hub.announced(batch, a.Positions)
+	s.link, s.fanout = id, fanout
+	select {
+	case <-s.linked:
+	default:
+		close(s.linked)
+	}
+	s.logger.Info("attached", "fanout", fanout, "link", id.String(), "keys", len(keys),
+		"messages", a.Positions.Messages, "metadata", a.Positions.Metadata)
+	return nil
+}
+
+// recognise makes sure that the log is the one that the sessions know, and
+// gives its end.
+func (s *Service) recognise(ctx context.Context) (last link.Positions, err error) {
+	name, err := s.log.Epoch(ctx)
+	if err != nil {
+		return last, fmt.Errorf("read the log's epoch: %w", err)
+	}
+	if last.Messages, err = s.log.LastSequence(ctx, events.StreamMessages); err == nil {
+		last.Metadata, err = s.log.LastSequence(ctx, events.StreamMetadata)
+	}
+	if err != nil {
+		return last, fmt.Errorf("read the log's end: %w", err)
+	}
+	e := epochOf(name)
+	if old := s.epochNow(); old != 0 && (old != e || !covers(last, s.hub.position())) {
+		s.logger.Warn("the log is another one, or was set back; all sessions begin anew")
+		s.closeAll(CloseUnavailable, "the log was replaced: resume or identify")
+		s.hub.reset(link.Positions{})
+		s.witness.reset()
+	}
+	s.epoch.Store(uint64(e))
+	s.witness.saw(last.Messages, last.Metadata)
+	return last, nil
+}
+
+// bridge delivers what lies between the place routed so far and the link's.
+func (s *Service) bridge(ctx context.Context, to, last link.Positions) error {
+	from := s.hub.position()
+	to = later(from, to)
+	events := to.Messages - from.Messages + to.Metadata - from.Metadata
+	switch {
+	case from == link.Positions{}:
+		s.hub.reset(to) // the first link: nobody has been promised anything
+	case events > uint64(s.cfg.GapEvents):
+		s.logger.Warn("too far behind the log; all sessions are to resume", "events", events)
+		s.closeAll(CloseUnavailable, "the instance fell behind: resume")
+		s.hub.reset(to)
+	case events > 0:
+		if err := s.refill(ctx, from, to); err != nil {
+			return fmt.Errorf("fill the gap from the log: %w", err)
+		}
+		s.logger.Info("gap filled from the log", "events", events)
+	}
+	return nil
+}
+
+// refill routes the log's events after from up to to, as a link would have.
+func (s *Service) refill(ctx context.Context, from, to link.Positions) error {
+	p := prevs{s.log, map[events.ChannelID]uint64{}}
+	at := from
+	var ds []*delivery
+	flush := func() error {
+		if err := p.fill(ctx, from.Messages, ds); err != nil {
+			return err
+		}
+		s.route(ds)
+		s.metrics.refilled.Add(float64(len(ds)))
+		ds = nil
+		return nil
+	}
+	for _, stream := range []struct {
+		name     string
+		from, to uint64
+	}{
+		{events.StreamMetadata, from.Metadata, to.Metadata},
+		{events.StreamMessages, from.Messages, to.Messages},
+	} {
+		if stream.from == stream.to {
+			continue
+		}
+		err := s.log.Range(ctx, stream.name, nil, stream.from+1, stream.to, func(e events.Event) error {
+			d := s.read(link.Item{Event: e, Stream: stream.name})
+			if d == nil {
+				return nil
+			}
+			at = d.advance(at)
+			d.after.at = at
+			if ds = append(ds, d); len(ds) < 256 {
+				return nil
+			}
+			return flush()
+		})
+		if err == nil {
+			err = flush()
+		}
+		if err != nil {
+			return err
+		}
+		if stream.name == events.StreamMetadata {
+			at.Metadata = to.Metadata
+			s.hub.reach(link.Positions{Messages: from.Messages, Metadata: to.Metadata})
+		}
+	}
+	s.hub.reach(to)
+	return nil
+}
+
+// detach ends the link; a fan-out that does not hear it finds out by itself.
+func (s *Service) detach() {
+	s.linkMu.Lock()
+	defer s.linkMu.Unlock()
+	if s.link != 0 {
+		_, _ = s.request(context.Background(), link.InterestSubject(s.fanout), link.Detach{Link: s.link})
+		s.link = 0
+	}
+}
+
+// request asks a fan-out. An answer other than OK is an error of kind
+// events.ErrUnavailable.
+func (s *Service) request(ctx context.Context, subject string, r link.Request) (link.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, link.RequestTimeout)
+	defer cancel()
+	b, err := s.bus.Request(ctx, subject, r.Append(nil))
+	if err != nil {
+		return link.Answer{}, err
+	}
+	a, err := link.ParseAnswer(b)
+	if err == nil && a.Status != link.StatusOK {
+		err = fmt.Errorf("%w: %s: %v", events.ErrUnavailable, subject, a.Status)
+	}
+	return a, err
+}
+
+// announce tells the fan-out about keys as they come, and about keys that are
+// not wanted any more with the heartbeat.
+func (s *Service) announce(ctx context.Context) {
+	heartbeat := time.NewTicker(link.HeartbeatEvery)
+	defer heartbeat.Stop()
+	for {
+		beat := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.hub.kick:
+		case <-heartbeat.C:
+			beat = true
+		}
+		if id, err := s.tell(ctx, beat); err != nil {
+			s.logger.Debug("announce", "error", err)
+			select {
+			case s.broken <- id:
+			default: // one is enough
+			}
+		}
+	}
+}
+
+func (s *Service) tell(ctx context.Context, beat bool) (link.ID, error) {
+	s.linkMu.Lock()
+	defer s.linkMu.Unlock()
+	if s.link == 0 {
+		return 0, nil // the next link announces everything
+	}
+	add, remove, batch := s.hub.changes(beat, link.MaxKeys)
+	if len(batch) == 0 && !beat {
+		return 0, nil
+	}
+	var pos link.Positions
+	for i := range link.Interests(s.link, add, remove) {
+		a, err := s.request(ctx, link.InterestSubject(s.fanout), i)
+		if err != nil {
+			id := s.link
+			s.link = 0
+			return id, err
+		}
+		pos = a.Positions
+	}
+	s.hub.announced(batch, pos)
+	return 0, nil
+}
