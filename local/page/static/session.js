@@ -67,7 +67,7 @@ export class Session extends EventTarget {
   // token is an access token that is good for a while yet.
   async token() {
     if (!this.#tokens) throw new SessionEnded('not logged in');
-    if (this.#tokens.expires - Date.now() < 15_000) await this.refresh();
+    if (this.#tokens.expires - Date.now() < Math.min(15_000, this.#tokens.lifetime / 5)) await this.refresh();
     return this.#tokens.access;
   }
 

@@ -155,9 +155,10 @@ export class Timeline extends EventTarget {
 
   // #quietly changes the log without a screen reader reading all of it out.
   #quietly(change) {
-    this.#log.setAttribute('aria-busy', 'true');
+    const region = this.#log.parentElement;
+    region.setAttribute('aria-busy', 'true');
     change();
-    requestAnimationFrame(() => requestAnimationFrame(() => this.#log.removeAttribute('aria-busy')));
+    requestAnimationFrame(() => requestAnimationFrame(() => region.removeAttribute('aria-busy')));
   }
 
   #showPending() {
