@@ -1,14 +1,19 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // ConsumerConfig describes a durable pull consumer. It begins at the stream's
@@ -26,10 +31,11 @@ type Consumer struct {
 	l   *Log
 	cfg ConsumerConfig
 
-	mu    sync.Mutex
-	pull  *puller
-	again <-chan struct{}
-	lag   uint64
+	mu     sync.Mutex
+	pull   *puller
+	again  <-chan struct{}
+	closed bool
+	lag    atomic.Uint64
 }
 
 // FetchMost is the most that one Fetch returns.
@@ -93,6 +99,9 @@ func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]*D
 	max = min(max, FetchMost)
 	if max <= 0 {
 		return nil, nil
+	}
+	if c.closed {
+		return nil, fmt.Errorf("fetch from %s of %s: %w: it is closed", c.cfg.Name, c.cfg.Stream, events.ErrUnavailable)
 	}
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
@@ -166,22 +175,82 @@ func (c *Consumer) delivery(m *nats.Msg) (*Delivery, error) {
 	d := &Delivery{Subject: m.Subject, Header: m.Header, Data: m.Data, Stream: c.cfg.Stream, Consumer: c.cfg.Name,
 		Sequence: p.seq, Attempt: int(p.attempt), nc: c.l.nc, reply: m.Reply}
 	d.Event, d.Err = event(m.Header, m.Data, m.Subject, p.seq)
-	c.lag = p.pending
+	c.lag.Store(p.pending)
 	return d, nil
 }
 
-// Lag is how many matching events the stream held beyond the last one fetched.
-func (c *Consumer) Lag() uint64 {
+// Lag is how many matching events the stream held beyond the last one fetched,
+// at that time.
+func (c *Consumer) Lag() uint64 { return c.lag.Load() }
+
+// Close ends fetching and returns what was under way to the next Fetch, which
+// the caller should give back, lest it comes again only after AckWait. The durable
+// consumer stays.
+func (c *Consumer) Close() []*Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lag
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	var ds []*Delivery
+	take := func() (n int) {
+		for {
+			select {
+			case m := <-c.pull.msgs:
+				n++
+				if ok, err := c.pull.take(m); err == nil && ok {
+					if d, err := c.delivery(m); err == nil {
+						ds = append(ds, d)
+					}
+				}
+			default:
+				return n
+			}
+		}
+	}
+	// Requests cannot be taken back. What the server is sending in answer to them
+	// it would put behind what is given back, if nobody listened any more; so
+	// listen until it is quiet.
+	end := time.Now().Add(time.Second)
+	for quiet := 0; c.pull.owed > 0 && quiet < 3 && time.Now().Before(end) && c.l.nc.FlushTimeout(time.Second) == nil; quiet++ {
+		if take() > 0 {
+			quiet = 0
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if err := c.pull.sub.Drain(); err != nil || c.l.nc.FlushTimeout(time.Second) != nil {
+		c.pull.close()
+	}
+	take()
+	// Asked for its state, the server forgets requests that nobody listens for.
+	// Otherwise it finds out by the first event given back, and puts that last.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = c.l.js.Consumer(ctx, c.cfg.Stream, c.cfg.Name)
+	return ds
 }
 
-// Close ends fetching; the durable consumer stays.
-func (c *Consumer) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pull.close()
+// GiveBack asks for another delivery of all of ds at once, in the order of their
+// sequences and before anything new, and waits until the server has noted it.
+func (c *Consumer) GiveBack(ctx context.Context, ds []*Delivery) error {
+	if len(ds) == 0 {
+		return nil
+	}
+	ds = slices.Clone(ds)
+	slices.SortFunc(ds, func(a, b *Delivery) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	last := len(ds) - 1
+	for _, d := range ds[:last] {
+		if err := d.Nak(0); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if _, err := c.l.nc.RequestWithContext(ctx, ds[last].reply, []byte("-NAK")); err != nil {
+		return fmt.Errorf("give back to %s of %s: %w", c.cfg.Name, c.cfg.Stream, translate(err))
+	}
+	return nil
 }
 
 // Applied tells how far a durable consumer has come: every event with a sequence

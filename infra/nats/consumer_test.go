@@ -213,4 +213,30 @@ func TestPublishDead(t *testing.T) {
 	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, 5*time.Second, time.Millisecond)
 	assert.ErrorIs(t, log.PublishDead(t.Context(), d, why), events.ErrUnavailable)
 	assert.ErrorIs(t, d.Ack(), events.ErrUnavailable)
+	assert.ErrorIs(t, c.GiveBack(t.Context(), []*nats.Delivery{d}), events.ErrUnavailable)
+	assert.ErrorIs(t, c.GiveBack(t.Context(), []*nats.Delivery{d, d}), events.ErrUnavailable)
+}
+
+func TestCloseReturnsWhatWasUnderWay(t *testing.T) {
+	log := natstest.Open(t)
+	cfg := nats.ConsumerConfig{Stream: events.StreamMessages, Name: "writer", AckWait: time.Hour}
+	c, err := log.Consumer(t.Context(), cfg)
+	require.NoError(t, err)
+	fill(t, log, 1, func(i int) events.Event { return sent("ch_a", i) })
+	ds, err := c.Fetch(t.Context(), 100, 5*time.Second)
+	require.NoError(t, err)
+	require.Len(t, ds, 1)
+	fill(t, log, 50, func(i int) events.Event { return sent("ch_b", i) }) // goes to the request under way
+	require.NoError(t, c.GiveBack(t.Context(), c.Close()))
+	require.NoError(t, c.GiveBack(t.Context(), nil))
+	assert.Empty(t, c.Close())
+	_, err = c.Fetch(t.Context(), 1, time.Second)
+	assert.ErrorIs(t, err, events.ErrUnavailable)
+	c, err = log.Consumer(t.Context(), cfg)
+	require.NoError(t, err)
+	seen := map[uint64]bool{}
+	for _, d := range fetchAll(t, c, 50) { // with an AckWait of an hour
+		seen[d.Sequence] = true
+	}
+	assert.Len(t, seen, 50)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ func (p *Process) Config(v any) error {
 	}
 	return errors.New(strings.Join(faults, "; "))
 }
+
+// Environ is the environment by name, without what is set to nothing.
+func (p *Process) Environ() map[string]string { return maps.Clone(p.environ) }
 
 func explain(err error) string {
 	if e, ok := errors.AsType[env.VarIsNotSetError](err); ok {

@@ -20,9 +20,10 @@ type control struct {
 	r    *router
 	kick chan struct{} // the number of free slots has changed
 
-	mu    sync.Mutex // one request at a time; before the router's locks
-	links map[link.ID]*outlet
-	taken uint64 // slots in use
+	mu     sync.Mutex // one request at a time; before the router's locks
+	links  map[link.ID]*outlet
+	taken  uint64 // slots in use
+	closed bool   // nobody may attach any more
 }
 
 func newControl(cfg Config, r *router) *control {
@@ -115,7 +116,7 @@ func (c *control) attach(a link.Attach) link.Answer {
 		}
 	}
 	slot := bits.TrailingZeros64(^c.taken)
-	if slot >= c.cfg.MaxInstances {
+	if slot >= c.cfg.MaxInstances || c.closed {
 		return link.Answer{Status: link.StatusFull, Link: a.Link}
 	}
 	o := &outlet{id: a.Link, instance: a.Instance, subject: link.NotifySubject(a.Instance), slot: slot, heard: time.Now()}
@@ -168,6 +169,16 @@ func (c *control) end(o *outlet, reason string, tell bool) {
 	c.taken &^= 1 << o.slot
 	c.r.m.ended.WithLabelValues(reason).Inc()
 	c.r.log.Info("fanout: link ended", "fanout", c.cfg.ID, "instance", o.instance, "link", o.id.String(), "reason", reason)
+}
+
+// close ends all links at once, each with a last frame, and takes no new ones.
+func (c *control) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.r.farewell()
+	clear(c.links)
+	c.measure()
 }
 
 func (c *control) free() bool {

@@ -116,7 +116,7 @@ func (s *Service) session(ctx context.Context) error {
 	g.Go(func() error { return every(ctx, link.TickEvery, r.tick) })
 	g.Go(func() error { return every(ctx, s.cfg.LagEvery, func() error { return s.watch(ctx, r, epoch) }) })
 	err = g.Wait()
-	r.farewell()
+	c.close()
 	return err
 }
 

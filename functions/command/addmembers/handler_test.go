@@ -40,23 +40,23 @@ func users(n int) []string {
 	return us
 }
 
-func opened(t testing.TB) *nats.Log {
-	t.Helper()
-	log := natstest.Open(t)
-	fixtures.Given(t, log)
+func opened(tb testing.TB) *nats.Log {
+	tb.Helper()
+	log := natstest.Open(tb)
+	fixtures.Given(tb, log)
 	return log
 }
 
-func lastSeq(t testing.TB, log *nats.Log) uint64 {
-	t.Helper()
-	seq, err := log.LastSequence(t.Context(), events.StreamMetadata)
-	require.NoError(t, err)
+func lastSeq(tb testing.TB, log *nats.Log) uint64 {
+	tb.Helper()
+	seq, err := log.LastSequence(tb.Context(), events.StreamMetadata)
+	require.NoError(tb, err)
 	return seq
 }
 
-func add(t testing.TB, log addmembers.Log, members addmembers.Members, us ...string) (addmembers.Answer, error) {
-	t.Helper()
-	return addmembers.New(log, members).Handle(t.Context(), events.Caller{User: "alice"}, addmembers.Request{ChannelID: "ch_general", UserIDs: us})
+func add(tb testing.TB, log addmembers.Log, members addmembers.Members, us ...string) (addmembers.Answer, error) {
+	tb.Helper()
+	return addmembers.New(log, members).Handle(tb.Context(), events.Caller{User: "alice"}, addmembers.Request{ChannelID: "ch_general", UserIDs: us})
 }
 
 func TestAThousandAndAgain(t *testing.T) {
@@ -127,12 +127,12 @@ func (m *meddled) PublishAll(ctx context.Context, es []events.Event, expect []ui
 }
 
 // join begins a membership behind the handler's back, as the owner.
-func join(t testing.TB, log *nats.Log, user events.UserID, after uint64) uint64 {
-	t.Helper()
-	e, err := newevent.From(t.Context(), "test").MemberJoined(events.MemberJoined{ChannelID: "ch_general", UserID: user, Role: events.RoleOwner}, after)
-	require.NoError(t, err)
-	ack, err := log.PublishExpecting(t.Context(), e, after)
-	require.NoError(t, err)
+func join(tb testing.TB, log *nats.Log, user events.UserID, after uint64) uint64 {
+	tb.Helper()
+	e, err := newevent.From(tb.Context(), "test").MemberJoined(events.MemberJoined{ChannelID: "ch_general", UserID: user, Role: events.RoleOwner}, after)
+	require.NoError(tb, err)
+	ack, err := log.PublishExpecting(tb.Context(), e, after)
+	require.NoError(tb, err)
 	return ack.Seq
 }
 

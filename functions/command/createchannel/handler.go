@@ -104,13 +104,14 @@ func payload(caller events.Caller, req Request) (p events.ChannelCreated, keyed 
 	if err != nil {
 		return p, false, err
 	}
-	if p.ID != "" {
+	switch {
+	case p.ID != "":
 		if _, err := events.ParseChannelID(req.ID); err != nil {
 			return p, false, events.Invalid("invalid_channel_id", "id", "%v", err)
 		}
-	} else if key != "" {
+	case key != "":
 		p.ID, keyed = events.DeriveChannelID(caller.User, key), true
-	} else {
+	default:
 		p.ID = events.NewChannelID()
 	}
 	return p, keyed, p.Validate()

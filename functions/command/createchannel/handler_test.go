@@ -29,31 +29,31 @@ func build(_ *testing.T, log *nats.Log, _ []events.Event) *frontdoor.Function { 
 
 func TestFixtures(t *testing.T) { fixtures.Run(t, build) }
 
-func post(t testing.TB, f *frontdoor.Function, user, body string, headers ...string) (int, createchannel.Answer, frontdoor.Problem) {
-	t.Helper()
-	status, b := fixtures.REST(t, f, fixtures.Token(user), http.MethodPost, "/v1/channels", body, headers...)
+func post(tb testing.TB, f *frontdoor.Function, user, body string, headers ...string) (int, createchannel.Answer, frontdoor.Problem) {
+	tb.Helper()
+	status, b := fixtures.REST(tb, f, fixtures.Token(user), http.MethodPost, "/v1/channels", body, headers...)
 	var a createchannel.Answer
 	var p frontdoor.Problem
 	if status < 300 {
-		require.NoError(t, json.Unmarshal(b, &a))
+		require.NoError(tb, json.Unmarshal(b, &a))
 	} else {
-		require.NoError(t, json.Unmarshal(b, &p))
+		require.NoError(tb, json.Unmarshal(b, &p))
 	}
 	return status, a, p
 }
 
-func lastSeq(t testing.TB, log *nats.Log) uint64 {
-	t.Helper()
-	seq, err := log.LastSequence(t.Context(), events.StreamMetadata)
-	require.NoError(t, err)
+func lastSeq(tb testing.TB, log *nats.Log) uint64 {
+	tb.Helper()
+	seq, err := log.LastSequence(tb.Context(), events.StreamMetadata)
+	require.NoError(tb, err)
 	return seq
 }
 
-func owner(t testing.TB, log *nats.Log, channel events.ChannelID, user events.UserID) {
-	t.Helper()
-	m, err := membership.New(log).Member(t.Context(), channel, user)
-	require.NoError(t, err)
-	require.Equal(t, events.RoleOwner, m.Role)
+func owner(tb testing.TB, log *nats.Log, channel events.ChannelID, user events.UserID) {
+	tb.Helper()
+	m, err := membership.New(log).Member(tb.Context(), channel, user)
+	require.NoError(tb, err)
+	require.Equal(tb, events.RoleOwner, m.Role)
 }
 
 func TestTheCreatorIsAnOwnerOnceTheAnswerIsThere(t *testing.T) {

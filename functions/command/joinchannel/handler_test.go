@@ -25,34 +25,34 @@ func build(_ *testing.T, log *nats.Log, _ []events.Event) *frontdoor.Function {
 
 func TestFixtures(t *testing.T) { fixtures.Run(t, build) }
 
-func opened(t testing.TB) *nats.Log {
-	t.Helper()
-	log := natstest.Open(t)
-	fixtures.Given(t, log)
+func opened(tb testing.TB) *nats.Log {
+	tb.Helper()
+	log := natstest.Open(tb)
+	fixtures.Given(tb, log)
 	return log
 }
 
-func lastSeq(t testing.TB, log *nats.Log) uint64 {
-	t.Helper()
-	seq, err := log.LastSequence(t.Context(), events.StreamMetadata)
-	require.NoError(t, err)
+func lastSeq(tb testing.TB, log *nats.Log) uint64 {
+	tb.Helper()
+	seq, err := log.LastSequence(tb.Context(), events.StreamMetadata)
+	require.NoError(tb, err)
 	return seq
 }
 
 // leave ends a membership behind the handler's back.
-func leave(t testing.TB, log *nats.Log, user events.UserID) {
-	t.Helper()
-	_, standings, err := membership.Read(t.Context(), log, "ch_general", user)
-	require.NoError(t, err)
-	e, err := newevent.From(t.Context(), "test").MemberLeft(events.MemberLeft{ChannelID: "ch_general", UserID: user, At: newevent.Now()}, standings[user].Seq)
-	require.NoError(t, err)
-	_, err = log.PublishExpecting(t.Context(), e, standings[user].Seq)
-	require.NoError(t, err)
+func leave(tb testing.TB, log *nats.Log, user events.UserID) {
+	tb.Helper()
+	_, standings, err := membership.Read(tb.Context(), log, "ch_general", user)
+	require.NoError(tb, err)
+	e, err := newevent.From(tb.Context(), "test").MemberLeft(events.MemberLeft{ChannelID: "ch_general", UserID: user, At: newevent.Now()}, standings[user].Seq)
+	require.NoError(tb, err)
+	_, err = log.PublishExpecting(tb.Context(), e, standings[user].Seq)
+	require.NoError(tb, err)
 }
 
-func join(t testing.TB, log joinchannel.Log, user events.UserID, channel string) (joinchannel.Answer, error) {
-	t.Helper()
-	return joinchannel.New(log).Handle(t.Context(), events.Caller{User: user}, joinchannel.Request{ChannelID: channel})
+func join(tb testing.TB, log joinchannel.Log, user events.UserID, channel string) (joinchannel.Answer, error) {
+	tb.Helper()
+	return joinchannel.New(log).Handle(tb.Context(), events.Caller{User: user}, joinchannel.Request{ChannelID: channel})
 }
 
 func TestJoinLeaveJoin(t *testing.T) {

@@ -25,27 +25,27 @@ func build(_ *testing.T, log *nats.Log, _ []events.Event) *frontdoor.Function {
 
 func TestFixtures(t *testing.T) { fixtures.Run(t, build) }
 
-func opened(t testing.TB) *nats.Log {
-	t.Helper()
-	log := natstest.Open(t)
-	fixtures.Given(t, log)
+func opened(tb testing.TB) *nats.Log {
+	tb.Helper()
+	log := natstest.Open(tb)
+	fixtures.Given(tb, log)
 	return log
 }
 
-func leave(t testing.TB, log leavechannel.Log, members leavechannel.Members, user events.UserID) (leavechannel.Answer, error) {
-	t.Helper()
-	return leavechannel.New(log, members).Handle(t.Context(), events.Caller{User: user}, leavechannel.Request{ChannelID: "ch_general"})
+func leave(tb testing.TB, log leavechannel.Log, members leavechannel.Members, user events.UserID) (leavechannel.Answer, error) {
+	tb.Helper()
+	return leavechannel.New(log, members).Handle(tb.Context(), events.Caller{User: user}, leavechannel.Request{ChannelID: "ch_general"})
 }
 
 // join begins a membership behind the handler's back.
-func join(t testing.TB, log *nats.Log, user events.UserID) {
-	t.Helper()
-	_, standings, err := membership.Read(t.Context(), log, "ch_general", user)
-	require.NoError(t, err)
-	e, err := newevent.From(t.Context(), "test").MemberJoined(events.MemberJoined{ChannelID: "ch_general", UserID: user, Role: events.RoleMember, At: newevent.Now()}, standings[user].Seq)
-	require.NoError(t, err)
-	_, err = log.PublishExpecting(t.Context(), e, standings[user].Seq)
-	require.NoError(t, err)
+func join(tb testing.TB, log *nats.Log, user events.UserID) {
+	tb.Helper()
+	_, standings, err := membership.Read(tb.Context(), log, "ch_general", user)
+	require.NoError(tb, err)
+	e, err := newevent.From(tb.Context(), "test").MemberJoined(events.MemberJoined{ChannelID: "ch_general", UserID: user, Role: events.RoleMember, At: newevent.Now()}, standings[user].Seq)
+	require.NoError(tb, err)
+	_, err = log.PublishExpecting(tb.Context(), e, standings[user].Seq)
+	require.NoError(tb, err)
 }
 
 func TestWhoHasLeftIsRefusedAtOnce(t *testing.T) {

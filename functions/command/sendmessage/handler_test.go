@@ -68,31 +68,31 @@ func TestFixtures(t *testing.T) {
 }
 
 // opened is a log with the fixtures' state.
-func opened(t testing.TB) *nats.Log {
-	t.Helper()
-	log := natstest.Open(t)
-	fixtures.Given(t, log)
+func opened(tb testing.TB) *nats.Log {
+	tb.Helper()
+	log := natstest.Open(tb)
+	fixtures.Given(tb, log)
 	return log
 }
 
 // post sends as alice and returns the status with the answer or the problem.
-func post(t testing.TB, f *frontdoor.Function, body string, headers ...string) (int, sendmessage.Answer, frontdoor.Problem) {
-	t.Helper()
-	status, b := fixtures.REST(t, f, fixtures.Token("alice"), http.MethodPost, target, body, headers...)
+func post(tb testing.TB, f *frontdoor.Function, body string, headers ...string) (int, sendmessage.Answer, frontdoor.Problem) {
+	tb.Helper()
+	status, b := fixtures.REST(tb, f, fixtures.Token("alice"), http.MethodPost, target, body, headers...)
 	var a sendmessage.Answer
 	var p frontdoor.Problem
 	if status < 300 {
-		require.NoError(t, json.Unmarshal(b, &a))
+		require.NoError(tb, json.Unmarshal(b, &a))
 	} else {
-		require.NoError(t, json.Unmarshal(b, &p))
+		require.NoError(tb, json.Unmarshal(b, &p))
 	}
 	return status, a, p
 }
 
-func lastSeq(t testing.TB, log *nats.Log) uint64 {
-	t.Helper()
-	seq, err := log.LastSequence(t.Context(), events.StreamMessages)
-	require.NoError(t, err)
+func lastSeq(tb testing.TB, log *nats.Log) uint64 {
+	tb.Helper()
+	seq, err := log.LastSequence(tb.Context(), events.StreamMessages)
+	require.NoError(tb, err)
 	return seq
 }
 

@@ -89,23 +89,23 @@ func madeAt(at time.Time) string {
 	return u.String()
 }
 
-func opened(t testing.TB) *nats.Log {
-	t.Helper()
-	log := natstest.Open(t)
-	fixtures.Given(t, log)
+func opened(tb testing.TB) *nats.Log {
+	tb.Helper()
+	log := natstest.Open(tb)
+	fixtures.Given(tb, log)
 	return log
 }
 
-func lastSeq(t testing.TB, log *nats.Log) uint64 {
-	t.Helper()
-	seq, err := log.LastSequence(t.Context(), events.StreamMessages)
-	require.NoError(t, err)
+func lastSeq(tb testing.TB, log *nats.Log) uint64 {
+	tb.Helper()
+	seq, err := log.LastSequence(tb.Context(), events.StreamMessages)
+	require.NoError(tb, err)
 	return seq
 }
 
-func send(t testing.TB, log *nats.Log, v view, items ...sendmessages.Item) (sendmessages.Answer, error) {
-	t.Helper()
-	return handler(log, log, v).Handle(t.Context(), alice, sendmessages.Request{Messages: items})
+func send(tb testing.TB, log *nats.Log, v view, items ...sendmessages.Item) (sendmessages.Answer, error) {
+	tb.Helper()
+	return handler(log, log, v).Handle(tb.Context(), alice, sendmessages.Request{Messages: items})
 }
 
 func requireFaults(t *testing.T, err, kind error, code string, indexes ...int) {
@@ -356,12 +356,20 @@ func TestRESTRouteAndItsLimit(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, post(`{"messages":[`+strings.Repeat(" ", 16<<20)+`]}`))
 }
 
+// caughtUp is a log whose message view has everything.
+type caughtUp struct{ *nats.Log }
+
+func (c caughtUp) Applied(ctx context.Context, stream, _ string) (uint64, error) {
+	return c.LastSequence(ctx, stream)
+}
+
 // What one message costs from JSON to receipt, the embedded server included.
 func BenchmarkSend(b *testing.B) {
 	log := opened(b)
 	for name, client := range map[string]func(int) string{"fresh": fresh, "lookedup": random} {
 		b.Run(name, func(b *testing.B) {
-			f := function(log)
+			h := sendmessages.New(log, membership.New(log), idempotency.New(caughtUp{log}, view{}, log.DedupWindow()))
+			f := frontdoor.Command(sendmessages.Spec, h.Handle, fixtures.Options()...)
 			text := strings.Repeat("hello world ", 10)
 			body := func() string {
 				items := many(sendmessages.MaxMessages, client)

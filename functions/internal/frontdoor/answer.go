@@ -1,7 +1,6 @@
 package frontdoor
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -23,7 +22,7 @@ func (x *exchange) commands() error {
 		return err
 	}
 	if x.mode != modeBatch {
-		out, err := x.command(x.ctx, caller, in[0])
+		out, err := x.command(caller, in[0])
 		if err != nil {
 			return err
 		}
@@ -32,10 +31,9 @@ func (x *exchange) commands() error {
 	if len(in) > MaxCommandBatch {
 		return events.NewFault(events.ErrTooLarge, "batch_too_large", "", "the batch holds %d commands, at most %d are taken", len(in), MaxCommandBatch)
 	}
-	link(x.span, in)
 	out := make([]events.Event, len(in))
 	for i, e := range in {
-		if out[i], err = x.command(x.ctx, caller, e); err == nil {
+		if out[i], err = x.command(caller, e); err == nil {
 			continue
 		}
 		p := ProblemOf(x.id, err)
@@ -50,11 +48,11 @@ func (x *exchange) commands() error {
 }
 
 // command runs one event and gives the answer as an event.
-func (x *exchange) command(ctx context.Context, caller events.Caller, e events.Event) (events.Event, error) {
+func (x *exchange) command(caller events.Caller, e events.Event) (events.Event, error) {
 	if !x.f.accepts(e.Type) {
 		return events.Event{}, x.f.wrongType(e)
 	}
-	answer, err := x.invoke(ctx, caller, eventInput(e.Data))
+	answer, err := x.invoke(caller, eventInput(e.Data))
 	if err != nil {
 		return events.Event{}, err
 	}
@@ -94,18 +92,14 @@ func (x *exchange) answerEvent(e events.Event) error {
 			}
 		}
 		enc.buf.Write(e.Data)
-		x.status = http.StatusOK
-		enc.send(x.w, http.StatusOK, contentJSON)
-		return nil
+		return x.answer(enc, http.StatusOK, contentJSON)
 	}
 	b, err := e.AppendJSON(enc.buf.AvailableBuffer())
 	if err != nil {
 		return err
 	}
 	enc.buf.Write(b)
-	x.status = http.StatusOK
-	enc.send(x.w, http.StatusOK, contentStructured)
-	return nil
+	return x.answer(enc, http.StatusOK, contentStructured)
 }
 
 func (x *exchange) answerBatch(es []events.Event) error {
@@ -116,11 +110,5 @@ func (x *exchange) answerBatch(es []events.Event) error {
 		return err
 	}
 	enc.buf.Write(b)
-	x.status = http.StatusOK
-	enc.send(x.w, http.StatusOK, contentBatch)
-	return nil
-}
-
-func (x *exchange) logItem(e events.Event, status int, err error) {
-	x.f.log.ErrorContext(x.ctx, "command of a batch", "event_id", e.ID, "status", status, "request_id", x.id, "error", err, "stack", stackOf(err))
+	return x.answer(enc, http.StatusOK, contentBatch)
 }

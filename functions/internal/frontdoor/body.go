@@ -1,7 +1,6 @@
 package frontdoor
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -46,7 +45,7 @@ func readBody(w http.ResponseWriter, r *http.Request, buf []byte, limit int64, t
 			return buf, nil
 		case err != nil:
 			w.Header()["Connection"] = closeConnection
-			return buf, unread(r.Context(), err)
+			return buf, unread(err)
 		}
 	}
 }
@@ -56,10 +55,9 @@ func tooLarge(w http.ResponseWriter, limit int64) error {
 	return events.NewFault(events.ErrTooLarge, "body_too_large", "", "the body is larger than %d bytes", limit)
 }
 
-func unread(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+// unread says why a body did not come. Its context tells nothing: net/http
+// cancels it whenever reading fails.
+func unread(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &statusFault{http.StatusRequestTimeout, events.NewFault(events.ErrUnavailable, "body_timeout", "", "the body did not arrive in time")}
 	}

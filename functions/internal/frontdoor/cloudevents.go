@@ -61,21 +61,29 @@ func (x *exchange) noEvent() error {
 
 // read gives the request's events, each one valid. They share one body, which is
 // theirs from now on.
-func (x *exchange) read() ([]events.Event, error) {
+func (x *exchange) read() (es []events.Event, err error) {
 	body, err := x.readBody(nil)
 	if err != nil {
 		return nil, err
 	}
 	switch x.mode {
 	case modeBatch:
-		return events.ParseBatch(body)
+		es, err = events.ParseBatch(body)
 	case modeStructured:
-		e, err := events.ParseJSON(body)
-		return []events.Event{e}, err
+		es = make([]events.Event, 1)
+		es[0], err = events.ParseJSON(body)
 	default:
-		e, err := events.FromHeader(headerGetter(x.r.Header), body)
-		return []events.Event{e}, err
+		es = make([]events.Event, 1)
+		es[0], err = events.FromHeader(headerGetter(x.r.Header), body)
 	}
+	if err != nil {
+		return nil, err
+	}
+	x.events = len(es)
+	if x.mode != modeBinary { // whose trace the span continues
+		link(x.span, es)
+	}
+	return es, nil
 }
 
 // canonical are the header names of the events package as net/http holds them.
@@ -110,14 +118,10 @@ func (x *exchange) written() error {
 	if err := x.f.check(batch); err != nil {
 		return err
 	}
-	link(x.span, batch)
-	if err := late(x.ctx, x.f.write(x.ctx, batch)); err != nil {
+	if err := x.f.write(x.ctx, batch); err != nil {
 		return err
 	}
-	x.status = http.StatusOK
-	x.w.Header()["Content-Length"] = []string{"0"}
-	x.w.WriteHeader(http.StatusOK)
-	return nil
+	return x.answerEmpty(http.StatusOK)
 }
 
 // check refuses events of types that the writer does not take.

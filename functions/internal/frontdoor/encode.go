@@ -19,6 +19,7 @@ var (
 	noStore           = []string{"no-store"}
 	noSniff           = []string{"nosniff"}
 	closeConnection   = []string{"close"}
+	zero              = []string{"0"}
 )
 
 // maxPooled is the largest buffer that is kept for reuse.

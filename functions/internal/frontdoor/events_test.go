@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/chat-platform/chat/events"
@@ -104,4 +105,70 @@ func TestWriterTakesOneOrMany(t *testing.T) {
 
 	assert.Equal(t, "invalid_event", problemOf(t, post("[]", "application/cloudevents-batch+json")).Code)
 	assert.Equal(t, 415, problemOf(t, post("{}", "application/json")).Status)
+}
+
+func TestEventsRefused(t *testing.T) {
+	command := greetFunction().Alone()
+	writer := frontdoor.Writer(frontdoor.Spec{Name: "store", Type: "a.v1"}, func(context.Context, []events.Event) error { return nil }, frontdoor.WithLogger(silent)).Alone()
+	good := structured("1", "a.v1", `{}`)
+	binary := []string{"Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/t", "Ce-Type", "a.v1"}
+	for _, c := range []struct {
+		name, contentType, body string
+		headers                 []string
+		status                  int
+		code                    string
+	}{
+		{"plain JSON", "application/json", `{}`, nil, 415, "not_a_cloudevent"},
+		{"no content type", "", `{}`, nil, 415, "not_a_cloudevent"},
+		{"text in binary mode", "text/plain", `x`, binary, 415, "not_a_cloudevent"},
+		{"another format", "application/cloudevents+avro", `x`, binary, 415, "not_a_cloudevent"},
+		{"another JSON format", "application/cloudevents-stream+json", `x`, binary, 415, "not_a_cloudevent"},
+		{"another charset", "application/cloudevents-batch+json; charset=utf-16", `[` + good + `]`, nil, 415, "not_a_cloudevent"},
+		{"malformed content type", "application/cloudevents+json;;=", good, nil, 415, "not_a_cloudevent"},
+		{"an old version", "application/json", `{}`, []string{"Ce-Specversion", "0.3", "Ce-Id", "1", "Ce-Source", "/t", "Ce-Type", "a.v1"}, 400, "invalid_event"},
+		{"binary without id", "application/json", `{}`, []string{"Ce-Specversion", "1.0", "Ce-Source", "/t", "Ce-Type", "a.v1"}, 400, "invalid_event"},
+		{"structured without id", "application/cloudevents+json", structured("", "a.v1", `{}`), nil, 400, "invalid_event"},
+		{"structured, no JSON", "application/cloudevents+json", `{`, nil, 400, "invalid_event"},
+		{"structured, a batch", "application/cloudevents+json", `[` + good + `]`, nil, 400, "invalid_event"},
+		{"an empty batch", "application/cloudevents-batch+json", `[]`, nil, 400, "invalid_event"},
+		{"a batch, one event", "application/cloudevents-batch+json", good, nil, 400, "invalid_event"},
+		{"one of a batch without id", "application/cloudevents-batch+json", `[` + good + `,` + structured("", "a.v1", `{}`) + `]`, nil, 400, "invalid_event"},
+		{"another type", "application/cloudevents+json", structured("1", "b.v1", `{}`), nil, 400, "unexpected_type"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, f := range []http.Handler{command, writer} {
+				p := problemOf(t, do(f, request("POST", "/", c.body, append([]string{"Content-Type", c.contentType}, c.headers...)...)))
+				assert.Equal(t, c.status, p.Status)
+				assert.Equal(t, c.code, p.Code)
+			}
+		})
+	}
+
+	p := problemOf(t, do(writer, request("POST", "/", `[`+good+`,`+structured("", "a.v1", `{}`)+`]`, "Content-Type", "application/cloudevents-batch+json")))
+	require.Len(t, p.Errors, 1)
+	assert.Equal(t, 1, *p.Errors[0].Index)
+
+	event := structured("1", greetSpec.Type, `{"text":"a"}`)
+	p = problemOf(t, do(command, request("POST", "/", event, "Content-Type", "application/cloudevents+json", "Authorization", "")))
+	assert.Equal(t, "token_missing", p.Code)
+	p = problemOf(t, do(command, request("POST", "/", structured("1", greetSpec.Type, `{"txt":"a"}`), "Content-Type", "application/cloudevents+json")))
+	assert.Equal(t, "unknown_field", p.Code)
+	p = problemOf(t, do(command, request("POST", "/", event+strings.Repeat(" ", 5000), "Content-Type", "application/cloudevents+json")))
+	assert.Equal(t, "body_too_large", p.Code)
+}
+
+func TestCommandBatchIsBounded(t *testing.T) {
+	spec := greetSpec
+	spec.MaxBody = 1 << 20
+	f := frontdoor.Command(spec, handleGreet, frontdoor.WithVerifier(tokens{}), frontdoor.WithLogger(silent)).Alone()
+	one := structured("1", spec.Type, `{"text":"a"}`)
+	batch := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + "]" }
+	assert.Equal(t, 200, do(f, request("POST", "/", batch(frontdoor.MaxCommandBatch), "Content-Type", "application/cloudevents-batch+json")).StatusCode)
+	p := problemOf(t, do(f, request("POST", "/", batch(frontdoor.MaxCommandBatch+1), "Content-Type", "application/cloudevents-batch+json")))
+	assert.Equal(t, "batch_too_large", p.Code)
+}
+
+func TestAWriterWithoutTypesTakesAny(t *testing.T) {
+	f := frontdoor.Writer(frontdoor.Spec{Name: "any"}, func(context.Context, []events.Event) error { return nil }, frontdoor.WithLogger(silent)).Alone()
+	assert.Equal(t, 200, do(f, request("POST", "/", structured("1", "whatever", `{}`), "Content-Type", "application/cloudevents+json")).StatusCode)
 }

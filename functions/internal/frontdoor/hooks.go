@@ -96,7 +96,7 @@ func (f *Function) serveHealth(w http.ResponseWriter, r *http.Request, code stri
 		_, _ = w.Write([]byte("ok\n"))
 		return
 	}
-	id := requestID(r)
+	id := requestID(r.Header)
 	f.log.WarnContext(ctx, "health check", "code", code, "request_id", id, "error", err)
 	WriteProblem(w, id, events.NewFault(events.ErrUnavailable, code, "", "function %s is %s", f.spec.Name, map[string]string{"not_alive": "not alive", "not_ready": "not ready"}[code]))
 }

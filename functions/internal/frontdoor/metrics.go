@@ -31,6 +31,7 @@ type metrics struct {
 	function string
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	events   prometheus.Counter
 	took     [modes]atomic.Pointer[prometheus.Observer]
 	counters [modes][len(commonStatuses)]atomic.Pointer[prometheus.Counter]
 	duration *prometheus.HistogramVec
@@ -52,6 +53,10 @@ func newMetrics(reg prometheus.Registerer, function string) *metrics {
 			Help:    "Time from a request's arrival to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"function", "mode"})),
+		events: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "chat_function_events_total",
+			Help: "CloudEvents that came to functions, each one of a batch.",
+		}, []string{"function"})).WithLabelValues(function),
 		inFlight: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chat_function_in_flight",
 			Help: "Requests being worked on.",
@@ -73,7 +78,10 @@ func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	return c
 }
 
-func (m *metrics) observe(md mode, status int, took time.Duration) {
+func (m *metrics) observe(md mode, status int, took time.Duration, events int) {
+	if events > 0 {
+		m.events.Add(float64(events))
+	}
 	m.counter(md, status).Inc()
 	o := m.took[md].Load()
 	if o == nil {

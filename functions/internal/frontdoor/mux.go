@@ -27,7 +27,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // NotFound answers every request with the problem of status 404.
 var NotFound http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(w, requestID(r), routeNotFound(r))
+	WriteProblem(w, requestID(r.Header), routeNotFound(r))
 })
 
 func routeNotFound(r *http.Request) error {
@@ -52,11 +52,11 @@ func (w *muxWriter) WriteHeader(status int) {
 		switch status {
 		case http.StatusNotFound:
 			w.swallow = true
-			WriteProblem(w.ResponseWriter, requestID(w.r), routeNotFound(w.r))
+			WriteProblem(w.ResponseWriter, requestID(w.r.Header), routeNotFound(w.r))
 			return
 		case http.StatusMethodNotAllowed:
 			w.swallow = true
-			WriteProblem(w.ResponseWriter, requestID(w.r), methodNotAllowed(w, w.r))
+			WriteProblem(w.ResponseWriter, requestID(w.r.Header), methodNotAllowed(w, w.r))
 			return
 		}
 	}

@@ -23,8 +23,8 @@ func withRequestID(ctx context.Context, id string) context.Context {
 
 // requestID takes the client's X-Request-Id if it is 1 to 128 printable ASCII
 // characters, or makes one: unique, no secret.
-func requestID(r *http.Request) string {
-	if h := r.Header["X-Request-Id"]; len(h) == 1 && printable(h[0]) {
+func requestID(header http.Header) string {
+	if h := header["X-Request-Id"]; len(h) == 1 && printable(h[0]) {
 		return h[0]
 	}
 	var b [16]byte

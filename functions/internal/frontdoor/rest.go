@@ -2,6 +2,7 @@ package frontdoor
 
 import (
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"reflect"
@@ -39,7 +40,7 @@ func (x *exchange) rest() error {
 			return events.NewFault(events.ErrUnsupported, "unsupported_media_type", "", "the body's Content-Type is %q, expected %q", clip(x.r.Header.Get("Content-Type")), events.ContentTypeJSON)
 		}
 	}
-	answer, err := x.invoke(x.ctx, caller, &restInput{params: x.f.params, r: x.r, body: body})
+	answer, err := x.invoke(caller, &restInput{params: x.f.params, r: x.r, body: body})
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,15 @@ func (x *exchange) rest() error {
 	if s, ok := answer.(interface{ StatusCode() int }); ok {
 		status = s.StatusCode()
 	}
-	return x.answerJSON(status, answer)
+	if status == http.StatusNoContent {
+		return x.answerEmpty(status)
+	}
+	e := getEncoder()
+	defer e.put()
+	if err := e.encode(answer); err != nil {
+		return fmt.Errorf("encode the answer of %s: %w", x.f.spec.Name, err)
+	}
+	return x.answer(e, status, contentJSON)
 }
 
 // restInput fills a request from body, path, query and headers.

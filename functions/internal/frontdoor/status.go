@@ -27,7 +27,7 @@ var table = []row{
 	{events.ErrTooLarge, http.StatusRequestEntityTooLarge, "too_large", "The request is larger than is taken at once."},
 	{events.ErrUnsupported, http.StatusUnsupportedMediaType, "unsupported_media_type", "The media type of the request is not taken here."},
 	{events.ErrMismatch, http.StatusUnprocessableEntity, "idempotency_mismatch", "The same idempotency key was used with other content."},
-	{permanentKind, http.StatusUnprocessableEntity, "unprocessable", "The request can never be processed."},
+	{errPermanent, http.StatusUnprocessableEntity, "unprocessable", "The request can never be processed."},
 	{events.ErrNotFound, http.StatusNotFound, "not_found", "There is no such thing."},
 	{events.ErrConflict, http.StatusConflict, "conflict", "Somebody else was first; read again and retry."},
 	{events.ErrRateLimited, http.StatusTooManyRequests, "rate_limited", "Too many requests; try again later."},
@@ -38,11 +38,11 @@ var table = []row{
 
 var internalRow = row{nil, http.StatusInternalServerError, "internal", "Something went wrong here; the request id finds it in the log."}
 
-var permanentKind = errors.New("permanent")
+var errPermanent = errors.New("permanent")
 
 func rowOf(err error) row {
 	for _, r := range table {
-		if r.kind == permanentKind {
+		if r.kind == errPermanent {
 			if events.IsPermanent(err) {
 				return r
 			}

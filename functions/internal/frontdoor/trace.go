@@ -3,7 +3,6 @@ package frontdoor
 import (
 	"context"
 	"encoding/hex"
-	"net/http"
 
 	"github.com/chat-platform/chat/events"
 	"go.opentelemetry.io/otel"
@@ -19,21 +18,28 @@ var tracer = otel.Tracer("github.com/chat-platform/chat/functions/internal/front
 const maxLinks = 32
 
 // startSpan continues the trace that the request's headers name, or begins one.
-func startSpan(ctx context.Context, f *Function, r *http.Request) (context.Context, trace.Span) {
-	if h := r.Header["Traceparent"]; len(h) == 1 {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
-	} else if h := r.Header["Ce-Traceparent"]; len(h) == 1 {
-		ctx = remote(ctx, h[0])
+func startSpan(ctx context.Context, x *exchange) (context.Context, trace.Span) {
+	if x.r != nil {
+		if h := x.r.Header["Traceparent"]; len(h) == 1 {
+			ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(x.r.Header))
+		} else if h := x.r.Header["Ce-Traceparent"]; len(h) == 1 {
+			ctx = remote(ctx, h[0])
+		}
 	}
-	ctx, span := tracer.Start(ctx, f.spec.Name, trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := tracer.Start(ctx, x.f.spec.Name, serverSpan...)
 	if span.IsRecording() {
-		span.SetAttributes(attribute.String("http.request.method", r.Method), attribute.String("http.route", r.Pattern),
-			attribute.String("chat.request_id", RequestID(ctx)))
+		span.SetAttributes(attribute.String("chat.mode", x.mode.String()), attribute.String("chat.request_id", x.id))
+		if x.r != nil {
+			span.SetAttributes(attribute.String("http.request.method", x.r.Method), attribute.String("http.route", x.r.Pattern))
+		}
 	}
 	return ctx, span
 }
 
+var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
 func endSpan(span trace.Span, status int, err error) {
+	defer span.End()
 	if !span.IsRecording() {
 		return
 	}

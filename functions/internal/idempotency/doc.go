@@ -26,7 +26,8 @@
 // after P is harmless if the first event after P is younger than W-3M, for then
 // the log's de-duplication knows them all. Otherwise the view is behind, and the
 // channel's own tail of the log after P is read in its stead, if it is not too
-// long; if it is, the answer is "unavailable, try again". None of this holds if
-// the view is emptied while its consumer's position stays: a rebuild has to
-// reset the position first.
+// long; if it is, the answer is "unavailable, try again". A rebuild has to reset
+// the consumer's position before it empties the view; then one that begins
+// between the two readings shows, for the position is asked for again after the
+// view was read, and the lower one counts.
 package idempotency

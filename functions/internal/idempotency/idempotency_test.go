@@ -2,7 +2,6 @@ package idempotency_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/chat-platform/chat/functions/internal/fixtures"
 	"github.com/chat-platform/chat/functions/internal/idempotency"
 	"github.com/chat-platform/chat/functions/internal/newevent"
+	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/natstest"
 )
 
@@ -107,7 +107,7 @@ func TestFreshIsWithinTheWindowWhateverTheClocks(t *testing.T) {
 			id := madeAt(made)
 			made, _ = id.Time()
 			var first, last time.Time
-			for step := window / 50; time.Now().Before(made.Add(2 * window)); time.Sleep(step) {
+			for step := window / 50; time.Now().Before(made.Add(2 * window)); <-time.After(step) {
 				fresh, err := o.Fresh(id)
 				if err == nil && first.IsZero() {
 					first = time.Now()
@@ -142,6 +142,7 @@ type log struct {
 	applied uint64
 	err     error
 	tails   []string
+	then    func(*log) // after each answer of Applied
 }
 
 func (l *log) Applied(_ context.Context, stream, consumer string) (uint64, error) {
@@ -150,6 +151,9 @@ func (l *log) Applied(_ context.Context, stream, consumer string) (uint64, error
 	}
 	if l.err == nil && l.applied == 0 {
 		return 0, events.ErrNotFound
+	}
+	if l.then != nil {
+		defer l.then(l)
 	}
 	return l.applied, l.err
 }
@@ -165,13 +169,13 @@ func (l *log) Tail(_ context.Context, subject string, from uint64, limit int) ([
 	return es, nil
 }
 
-func sent(t testing.TB, seq uint64, channel events.ChannelID, text string, age time.Duration) (events.Message, events.Event) {
-	t.Helper()
+func sent(tb testing.TB, seq uint64, channel events.ChannelID, text string, age time.Duration) (events.Message, events.Event) {
+	tb.Helper()
 	client := events.NewClientID()
 	m := events.Message{Seq: seq, MessageSent: events.MessageSent{ID: events.NewMessageID("u", channel, client), ChannelID: channel,
 		AuthorID: "u", Text: text, ClientID: client, SentAt: newevent.Now().Add(-age)}}
-	e, err := newevent.From(t.Context(), "test").MessageSent(m.MessageSent, m.SentAt)
-	require.NoError(t, err)
+	e, err := newevent.From(tb.Context(), "test").MessageSent(m.MessageSent, m.SentAt)
+	require.NoError(tb, err)
 	e.Sequence = seq
 	return m, e
 }
@@ -239,6 +243,18 @@ func TestFindTakesTheFirstOfDuplicatesAndSkipsPoison(t *testing.T) {
 	require.Equal(t, map[events.MessageID]events.Message{a.ID: a}, found)
 }
 
+func TestFindNoticesARebuildThatHasJustBegun(t *testing.T) {
+	a, ea := sent(t, 1, "ch_a", "x", time.Hour)
+	l := &log{events: []events.Event{ea}, applied: 1, then: func(l *log) { l.applied = 0 }}
+	found, err := idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
+	require.NoError(t, err)
+	require.Equal(t, map[events.MessageID]events.Message{a.ID: a}, found)
+
+	l = &log{events: []events.Event{ea}, applied: 1, then: func(l *log) { l.err = events.ErrUnavailable }}
+	_, err = idempotency.New(l, view{}, window).Find(t.Context(), wanted(a))
+	require.ErrorIs(t, err, events.ErrUnavailable)
+}
+
 type brokenView struct{}
 
 func (brokenView) MessagesByID(context.Context, events.ChannelID, []events.MessageID) (map[events.MessageID]events.Message, error) {
@@ -280,6 +296,38 @@ func TestFindOnARealLog(t *testing.T) {
 	require.ElementsMatch(t, []events.Message{a, b}, slices.Collect(maps.Values(found)))
 }
 
+func TestFindOnARealLogThatTheViewHasAll(t *testing.T) {
+	l := natstest.Open(t)
+	_, e := sent(t, 0, "ch_a", "x", time.Hour)
+	es := make([]events.Event, 2_500)
+	for i := range es {
+		es[i] = e
+		es[i].ID = fmt.Sprint(i)
+	}
+	fixtures.Publish(t, l, es)
+	none, _ := sent(t, 0, "ch_a", "never sent", 0)
+	o := idempotency.New(l, view{}, l.DedupWindow())
+	_, err := o.Find(t.Context(), wanted(none))
+	requireCode(t, err, events.ErrUnavailable, "view_behind")
+
+	c, err := l.Consumer(t.Context(), nats.ConsumerConfig{Stream: events.StreamMessages, Name: events.ConsumerMessages})
+	require.NoError(t, err)
+	defer c.Close()
+	for n := 0; n < len(es); {
+		ds, err := c.Fetch(t.Context(), 1_000, 10*time.Second)
+		require.NoError(t, err)
+		require.NotEmpty(t, ds)
+		for _, d := range ds {
+			require.NoError(t, d.Ack())
+		}
+		n += len(ds)
+	}
+	require.Eventually(t, func() bool {
+		found, err := o.Find(t.Context(), wanted(none))
+		return err == nil && len(found) == 0
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
 func TestCompare(t *testing.T) {
 	m, _ := sent(t, 1, "ch_a", "x", 0)
 	m.ReplyTo = "msg_r"
@@ -291,7 +339,7 @@ func TestCompare(t *testing.T) {
 		"sent_at":  idempotency.Compare(m.MessageSent, "x", "msg_r", m.SentAt.Add(time.Millisecond)),
 	} {
 		require.NotNil(t, fault, name)
-		require.True(t, errors.Is(fault, events.ErrMismatch), name)
+		require.ErrorIs(t, fault, events.ErrMismatch, name)
 		require.Equal(t, "idempotency_mismatch", fault.Code, name)
 	}
 }

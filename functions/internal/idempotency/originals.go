@@ -71,16 +71,22 @@ func (o *Originals) Within(ctx context.Context) (context.Context, context.Cancel
 // Find gives those of the wanted messages that were sent before, by id. It is
 // complete but for what the log's de-duplication still knows. The error is
 // [events.ErrUnavailable] where that cannot be made sure. It costs a read of the
-// consumer's state, one of the view for each channel, and one of the log.
+// consumer's state, one of the view for each channel, and where it misses some,
+// one more of the consumer's state and one of the log.
 func (o *Originals) Find(ctx context.Context, wanted map[events.ChannelID][]events.MessageID) (map[events.MessageID]events.Message, error) {
-	applied, err := o.log.Applied(ctx, events.StreamMessages, events.ConsumerMessages)
-	if err != nil && !errors.Is(err, events.ErrNotFound) { // no consumer has applied nothing
-		return nil, fmt.Errorf("position of the message view: %w", err)
+	before, err := o.applied(ctx)
+	if err != nil {
+		return nil, err
 	}
 	found, missing, err := o.inView(ctx, wanted)
 	if err != nil || len(missing) == 0 {
 		return found, err
 	}
+	after, err := o.applied(ctx)
+	if err != nil {
+		return nil, err
+	}
+	applied := min(before, after) // a rebuild that has just begun shows as a step back
 	next, err := o.log.Tail(ctx, "messages.>", applied+1, 1)
 	if err != nil {
 		return nil, fmt.Errorf("first message after %d: %w", applied, err)
@@ -94,6 +100,14 @@ func (o *Originals) Find(ctx context.Context, wanted map[events.ChannelID][]even
 		}
 	}
 	return found, nil
+}
+
+func (o *Originals) applied(ctx context.Context) (uint64, error) {
+	seq, err := o.log.Applied(ctx, events.StreamMessages, events.ConsumerMessages)
+	if err != nil && !errors.Is(err, events.ErrNotFound) { // no consumer has applied nothing
+		return 0, fmt.Errorf("position of the message view: %w", err)
+	}
+	return seq, nil
 }
 
 // inView splits the wanted messages into those that the view has and the rest.

@@ -1,0 +1,28 @@
+// Command channelhistory is the function channelhistory in a process of its own.
+package main
+
+import (
+	"context"
+
+	"github.com/chat-platform/chat/functions/cmd/internal/start"
+	"github.com/chat-platform/chat/functions/cmd/internal/stores"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/membership"
+	"github.com/chat-platform/chat/functions/query/channelhistory"
+	"github.com/chat-platform/chat/infra/process"
+)
+
+func main() { process.Main("channelhistory", start.Command(build)) }
+
+func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+	log, err := p.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := stores.Messages(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	h := channelhistory.New(log, membership.New(log), messages)
+	return frontdoor.Command(channelhistory.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
+}

@@ -1,0 +1,118 @@
+// Package start is what the mains of functions have in common: it builds one
+// function, serves it alone on PORT, and takes everything down again in the
+// opposite order. The log's address, the issuer of tokens and the rest come from
+// the environment; what a function does not ask for is neither needed nor
+// opened.
+//
+//	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it is used)
+//	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
+//	CORS_ORIGINS                     pages that may call, separated by commas; none by default
+//	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
+//
+// Stores are opened by the package next door, so that functions without one do
+// not carry a driver.
+package start
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/infra/nats"
+	"github.com/chat-platform/chat/infra/oidc"
+	"github.com/chat-platform/chat/infra/process"
+)
+
+// closeTimeout bounds the end of the function's hooks.
+const closeTimeout = 5 * time.Second
+
+// Parts is what a function is built of.
+type Parts struct {
+	*process.Process
+	Options []frontdoor.Option // to serve it with: logger, metrics, verifier
+
+	closers []func() error
+}
+
+// Build makes the function.
+type Build func(ctx context.Context, p *Parts) (*frontdoor.Function, error)
+
+// Command runs a command or a query: callers need a token of the issuer.
+func Command(build Build) func(context.Context, *process.Process) error {
+	return func(ctx context.Context, p *process.Process) error {
+		var cfg oidc.Config
+		if err := p.Config(&cfg); err != nil {
+			return err
+		}
+		return run(ctx, p, build, frontdoor.WithVerifier(oidc.New(cfg)))
+	}
+}
+
+// Writer runs a writer, which asks for no token and is not for the public.
+func Writer(build Build) func(context.Context, *process.Process) error {
+	return func(ctx context.Context, p *process.Process) error { return run(ctx, p, build) }
+}
+
+func run(ctx context.Context, p *process.Process, build Build, opts ...frontdoor.Option) (err error) {
+	var cfg struct {
+		Origins []string `env:"CORS_ORIGINS"`
+	}
+	if err := p.Config(&cfg); err != nil {
+		return err
+	}
+	opts = append(opts, frontdoor.WithLogger(p.Log), frontdoor.WithRegisterer(p.Registry), frontdoor.WithOrigins(cfg.Origins...))
+	parts := &Parts{Process: p, Options: opts}
+	defer func() { err = errors.Join(err, parts.close()) }()
+
+	f, err := build(ctx, parts)
+	if err != nil {
+		return err
+	}
+	if err := f.Start(ctx, p.Environ()); err != nil {
+		return err
+	}
+	err = p.Serve(ctx, f.Alone())
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, f.Stop(stop))
+}
+
+// Log opens the log. The function is not ready while it cannot be reached.
+func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
+	var cfg nats.Config
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Name == "" {
+		cfg.Name = p.Name
+	}
+	cfg.Logger, cfg.Registerer = p.Process.Log, p.Registry
+	log, err := nats.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.Uses("log", log.Ping, log.Close)
+	return log, nil
+}
+
+// Uses tells what the function depends on: how to see whether it works, and how
+// to close it at the end.
+func (p *Parts) Uses(name string, ping process.Check, closing func() error) {
+	p.Ready(name, ping)
+	p.closers = append(p.closers, func() error {
+		if err := closing(); err != nil {
+			return fmt.Errorf("close %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+func (p *Parts) close() error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i]())
+	}
+	return errors.Join(errs...)
+}

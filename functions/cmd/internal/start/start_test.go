@@ -1,0 +1,102 @@
+package start_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/cmd/internal/start"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/infra/nats/natstest"
+	"github.com/chat-platform/chat/infra/process"
+)
+
+// hooks notes the order of a function's life.
+type hooks struct {
+	order *[]string
+	err   error
+}
+
+func (h hooks) Start(_ context.Context, environ map[string]string) error {
+	*h.order = append(*h.order, "start "+environ["COLOUR"])
+	return h.err
+}
+
+func (h hooks) Stop(context.Context) error {
+	*h.order = append(*h.order, "stop")
+	return nil
+}
+
+func run(t *testing.T, main func(context.Context, *process.Process) error, signals chan os.Signal, environ ...string) (int, string) {
+	t.Helper()
+	var said strings.Builder
+	code := process.Run("test", process.World{Environ: append(environ, "PORT=0"), Stdout: io.Discard, Stderr: &said, Signals: signals}, main)
+	return code, said.String()
+}
+
+func writer(h hooks) *frontdoor.Function {
+	return frontdoor.Writer(frontdoor.Spec{Name: "test"}, func(context.Context, []events.Event) error { return nil }, frontdoor.WithHooks(h))
+}
+
+func TestOrder(t *testing.T) {
+	srv := natstest.Start(t)
+	var order []string
+	signals := make(chan os.Signal, 1)
+	signals <- syscall.SIGTERM // it is drained as soon as it serves
+	code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+		log, err := p.Log(context.WithoutCancel(ctx))
+		require.NoError(t, err)
+		require.NoError(t, log.Ping(context.WithoutCancel(ctx)))
+		for _, name := range []string{"first", "second"} {
+			p.Uses(name, func(context.Context) error { return nil }, func() error {
+				order = append(order, "close "+name)
+				return nil
+			})
+		}
+		return writer(hooks{order: &order}), nil
+	}), signals, "NATS_URL="+srv.ClientURL(), "COLOUR=blue")
+	require.Equal(t, 0, code, said)
+	require.Equal(t, []string{"start blue", "stop", "close second", "close first"}, order)
+}
+
+func TestFaults(t *testing.T) {
+	broken := errors.New("broken")
+	var order []string
+	never := func(context.Context, *start.Parts) (*frontdoor.Function, error) { panic("not to be built") }
+	for name, c := range map[string]struct {
+		main    func(context.Context, *process.Process) error
+		environ []string
+		said    string
+	}{
+		"no issuer": {start.Command(never), nil, "OIDC_ISSUER"},
+		"build":     {start.Writer(func(context.Context, *start.Parts) (*frontdoor.Function, error) { return nil, broken }), nil, "broken"},
+		"no log": {start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			_, err := p.Log(ctx)
+			return nil, err
+		}), []string{"NATS_URL=nats://127.0.0.1:1", "NATS_CONNECT_WAIT=50ms"}, "127.0.0.1:1"},
+		"the log's settings": {start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			_, err := p.Log(ctx)
+			return nil, err
+		}), []string{"DEDUP_WINDOW=soon"}, "DEDUP_WINDOW"},
+		"start hook": {start.Writer(func(context.Context, *start.Parts) (*frontdoor.Function, error) {
+			return writer(hooks{order: &order, err: broken}), nil
+		}), nil, "broken"},
+		"close": {start.Writer(func(_ context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			p.Uses("disk", func(context.Context) error { return nil }, func() error { return broken })
+			return nil, errors.New("and more")
+		}), nil, "close disk: broken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, said := run(t, c.main, make(chan os.Signal), c.environ...)
+			require.Equal(t, 1, code)
+			require.Contains(t, said, c.said)
+		})
+	}
+}

@@ -1,0 +1,22 @@
+// Command joinchannel is the function joinchannel in a process of its own.
+package main
+
+import (
+	"context"
+
+	"github.com/chat-platform/chat/functions/cmd/internal/start"
+	"github.com/chat-platform/chat/functions/command/joinchannel"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/infra/process"
+)
+
+func main() { process.Main("joinchannel", start.Command(build)) }
+
+func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+	log, err := p.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := joinchannel.New(log)
+	return frontdoor.Command(joinchannel.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
+}

@@ -1,0 +1,23 @@
+// Command messagewriter is the function messagewriter in a process of its own.
+package main
+
+import (
+	"context"
+
+	"github.com/chat-platform/chat/functions/cmd/internal/start"
+	"github.com/chat-platform/chat/functions/cmd/internal/stores"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/writer/messagewriter"
+	"github.com/chat-platform/chat/infra/process"
+)
+
+func main() { process.Main("messagewriter", start.Writer(build)) }
+
+func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+	messages, err := stores.Messages(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	h := messagewriter.New(messages)
+	return frontdoor.Writer(messagewriter.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
+}

@@ -1,0 +1,30 @@
+// Command sendmessage is the function sendmessage in a process of its own.
+package main
+
+import (
+	"context"
+
+	"github.com/chat-platform/chat/functions/cmd/internal/start"
+	"github.com/chat-platform/chat/functions/cmd/internal/stores"
+	"github.com/chat-platform/chat/functions/command/sendmessage"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/idempotency"
+	"github.com/chat-platform/chat/functions/internal/membership"
+	"github.com/chat-platform/chat/infra/process"
+)
+
+func main() { process.Main("sendmessage", start.Command(build)) }
+
+func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+	log, err := p.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := stores.Messages(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	originals := idempotency.New(log, messages, log.DedupWindow())
+	h := sendmessage.New(log, membership.New(log), originals)
+	return frontdoor.Command(sendmessage.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
+}
