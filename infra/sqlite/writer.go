@@ -19,6 +19,7 @@ type writer struct {
 	turn chan struct{} // whoever holds its one token may use the connection
 	conn driver.Conn
 
+	prepared                []stmt // all of them are closed with the connection, which would stay open behind its back otherwise
 	begin, commit, rollback *statement
 	ended                   func(committed bool) // called after each transaction; may be nil
 }
@@ -72,7 +73,11 @@ func (w *writer) close() error {
 	}
 	conn := w.conn
 	w.conn = nil
-	return conn.Close()
+	var errs []error
+	for _, s := range w.prepared {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, conn.Close())...)
 }
 
 func (w *writer) prepare(into map[string]**statement) error {
@@ -82,6 +87,7 @@ func (w *writer) prepare(into map[string]**statement) error {
 			return fmt.Errorf("%w in %q", err, query)
 		}
 		*st = &statement{stmt: s.(stmt)}
+		w.prepared = append(w.prepared, s.(stmt))
 	}
 	return nil
 }
@@ -92,7 +98,10 @@ func (w *writer) get(query string, n *int64) error {
 	if err := w.prepare(map[string]**statement{query: &st}); err != nil {
 		return err
 	}
-	defer st.stmt.Close()
+	defer func() {
+		_ = st.stmt.Close()
+		w.prepared = w.prepared[:len(w.prepared)-1]
+	}()
 	row := make([]driver.Value, 1)
 	if err := st.get(row); err != nil {
 		return err

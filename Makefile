@@ -1,0 +1,126 @@
+# `make` alone prints this manual: each target's line is the comment behind it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED ?= 0
+GO       ?= go
+TOOLS    := $(CURDIR)/.cache/tools
+PKG      ?= ./...
+T        ?=
+URL      ?= http://localhost:$(or $(PORT),8080)
+LINT     := $(TOOLS)/golangci-lint-2.15.0
+STATIC   := $(TOOLS)/staticcheck-0.8.2
+VULN     := $(TOOLS)/govulncheck-1.9.0
+
+# The race detector needs a C compiler; without one the tests run all the same.
+CC_FOUND := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo yes)
+RACE     := $(if $(CC_FOUND),-race)
+TESTENV  := $(if $(CC_FOUND),CGO_ENABLED=1)
+
+##@ Run
+.PHONY: run
+run: bin/chat ## build and start the whole platform on http://localhost:8080 (PORT=, DATA_DIR=)
+	@exec bin/chat run
+
+.PHONY: build
+build: bin/chat functions services ## build every binary, static, into bin/
+
+.PHONY: bin/chat
+bin/chat:
+	@$(GO) build -trimpath -ldflags=-s -o $@ ./local/cmd/chat
+
+.PHONY: functions
+functions: ## build each function as a static binary of its own into bin/functions/
+	@mkdir -p bin/functions
+	@$(GO) build -trimpath -ldflags=-s -o bin/functions/ $(addprefix ./,$(sort $(dir $(wildcard functions/cmd/*/main.go))))
+
+.PHONY: services
+services: ## build source, fan-out and notification into bin/services/
+	@mkdir -p bin/services
+	@$(GO) build -trimpath -ldflags=-s -o bin/services/ $(addprefix ./,$(sort $(dir $(wildcard longrunning/cmd/*/main.go))))
+
+##@ Try
+.PHONY: invoke
+invoke: bin/chat ## post a fixture to one function started alone: make invoke F=sendmessage E=ok (MODE=binary|structured|batch, SERVE=1 keeps it)
+	@bin/chat invoke -function '$(F)' -event '$(or $(E),ok)' -mode '$(or $(MODE),structured)' $(if $(SERVE),-serve)
+
+.PHONY: replay-corpus
+replay-corpus: bin/chat ## send real transcripts through the REST API and verify them (CORPUS=, URL=)
+	@bin/chat replay -url '$(URL)' $(if $(CORPUS),-corpus '$(CORPUS)')
+
+.PHONY: load
+load: bin/chat ## send at a steady rate, measure sends and deliveries (RATE=1000 FOR=20s, URL=)
+	@bin/chat load -url '$(URL)' -rate '$(or $(RATE),1000)' -for '$(or $(FOR),20s)'
+
+.PHONY: rebuild
+rebuild: bin/chat ## drop the embedded stores and rebuild them from the log, to equal checksums (DATA_DIR=)
+	@bin/chat rebuild
+
+##@ Test
+.PHONY: test
+test: ## every test that needs nothing but Go (PKG=./events T=TestName)
+	@$(if $(CC_FOUND),,echo "no C compiler: the race detector stays off";)
+	$(TESTENV) $(GO) test $(RACE) -timeout 10m $(if $(T),-run '$(T)') $(PKG)
+
+.PHONY: cover
+cover: ## tests with coverage, and the gate: 80 % of every package
+	@.ci/cover
+
+.PHONY: test-e2e
+test-e2e: bin/chat ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
+	@local/e2e/run
+
+.PHONY: test-func
+test-func: bin/chat functions ## `func invoke` against a function started as a plain process
+	@.ci/func-invoke
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for a short while (FUZZTIME=10s)
+	@.ci/fuzz
+
+.PHONY: bench
+bench: ## every benchmark once (PKG=./longrunning/fanout T=Lookup)
+	$(GO) test -run '^$$' -bench '$(or $(T),.)' -benchmem $(PKG)
+
+##@ Guard
+.PHONY: lint
+lint: $(LINT) $(STATIC) ## golangci-lint and staticcheck
+	$(LINT) run ./...
+	$(STATIC) ./...
+
+.PHONY: vuln
+vuln: $(VULN) ## known vulnerabilities in what is called
+	@.ci/vuln $(VULN)
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and go.sum are what `go mod tidy` makes
+	$(GO) mod tidy -diff
+
+.PHONY: history
+history: ## I5: main's first-parent history is merges only
+	@.ci/history
+
+.PHONY: hooks
+hooks: ## enable the git hooks of .githooks/
+	git config core.hooksPath .githooks
+
+.PHONY: ci
+ci: ## all that guards the project, as on a new machine
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what was built; data/ stays
+	rm -rf bin .cache coverage.out
+
+$(LINT):
+	@echo "building golangci-lint"; GOBIN=$(TOOLS)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv $(TOOLS)/bin/golangci-lint $@
+$(STATIC):
+	@echo "building staticcheck"; GOBIN=$(TOOLS)/bin $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2 && mv $(TOOLS)/bin/staticcheck $@
+$(VULN):
+	@echo "building govulncheck"; GOBIN=$(TOOLS)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.9.0 && mv $(TOOLS)/bin/govulncheck $@
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [VARIABLE=value …]"} \
+	/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

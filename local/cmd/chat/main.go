@@ -1,0 +1,35 @@
+// Command chat runs the whole platform in one process, and the tools around it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/local/platform"
+	"github.com/chat-platform/chat/local/tools"
+)
+
+const usage = `usage: chat COMMAND [flags]
+
+  run       the platform, until Ctrl-C (DATA_DIR, PORT and every other setting by environment)
+  rebuild   rebuild the embedded stores from the log
+  replay    send a corpus to a running platform, and verify it
+  load      send at a steady rate to a running platform, and measure
+  invoke    post a fixture to one function started alone
+
+chat COMMAND -h names the flags.
+`
+
+func main() {
+	commands := map[string]func(context.Context, *process.Process) error{
+		"run": platform.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke,
+	}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	}
+	run := commands[os.Args[1]]
+	process.Main("chat", run)
+}

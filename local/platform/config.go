@@ -1,0 +1,64 @@
+package platform
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/chat-platform/chat/infra/nats"
+	"github.com/chat-platform/chat/infra/oidc"
+	"github.com/chat-platform/chat/local/issuer"
+	"github.com/chat-platform/chat/longrunning/fanout"
+	"github.com/chat-platform/chat/longrunning/notification"
+)
+
+// Config is the platform's settings; those of its parts are theirs.
+type Config struct {
+	DataDir    string   `env:"DATA_DIR" envDefault:"data"`
+	SyncAlways bool     `env:"SYNC_ALWAYS"`                      // every receipt survives a power cut; one to two thousand messages a second
+	NATSPort   int      `env:"NATS_PORT" envDefault:"0"`         // TCP port of the embedded log on the loopback address; 0: none, −1: any
+	Issuer     string   `env:"OIDC_ISSUER"`                      // empty: the development issuer
+	ClientID   string   `env:"OIDC_CLIENT_ID" envDefault:"chat"` // that the page logs in with
+	Origins    []string `env:"CORS_ORIGINS"`                     // pages of other origins that may call
+	Audience   string   `env:"OIDC_AUDIENCE" envDefault:"chat"`
+	Profiling  bool     `env:"PPROF"`      // serve Go's profiles under /debug/pprof/; only for loopback listeners
+	Public     string   `env:"PUBLIC_URL"` // under which clients reach the platform; http://localhost:<port> if empty
+
+	Log          nats.Config
+	Dev          issuer.Config
+	Fanout       fanout.Config
+	Notification notification.Config
+}
+
+// Validate says which variable cannot be.
+func (c Config) Validate() error {
+	if c.Public != "" {
+		if u, err := url.Parse(c.Public); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("PUBLIC_URL is %q, expected a URL like http://localhost:8080", c.Public)
+		}
+	}
+	if c.NATSPort < -1 || c.NATSPort > 65535 {
+		return fmt.Errorf("NATS_PORT is %d, expected -1 to 65535", c.NATSPort)
+	}
+	return c.Fanout.Validate()
+}
+
+// publicURL is where clients find the platform.
+func (c Config) publicURL(addr net.Addr) string {
+	if c.Public != "" {
+		return c.Public
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return "http://" + addr.String()
+	}
+	host := "localhost"
+	if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
+		host = tcp.IP.String()
+	}
+	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(tcp.Port)))
+}
+
+func (c Config) verifier(issuerURL string) *oidc.Verifier {
+	return oidc.New(oidc.Config{Issuer: issuerURL, Audience: c.Audience})
+}

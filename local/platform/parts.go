@@ -1,0 +1,119 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions"
+	natslog "github.com/chat-platform/chat/infra/nats"
+	"github.com/chat-platform/chat/infra/nats/embedded"
+	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/local/datadir"
+)
+
+const headerTimeout = 10 * time.Second
+
+// bindings say which writer is fed from where.
+var bindings = []struct{ stream, consumer, writer string }{
+	{events.StreamMessages, events.ConsumerMessages, "messagewriter"},
+	{events.StreamMessages, events.ConsumerSearch, "searchwriter"},
+	{events.StreamMetadata, events.ConsumerMetadata, "metadatawriter"},
+}
+
+// openLog starts the embedded server and connects to it.
+func openLog(ctx context.Context, cfg Config, p *process.Process) (*natslog.Log, func() error, error) {
+	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	c := cfg.Log
+	c.InProcess, c.Name, c.Logger, c.Registerer = server, p.Name, p.Log, p.Registry
+	log, err := natslog.Open(ctx, c)
+	if err != nil {
+		server.Shutdown()
+		return nil, nil, err
+	}
+	p.Ready("log", log.Ping)
+	return log, func() error {
+		err := log.Close()
+		server.Shutdown()
+		return err
+	}, nil
+}
+
+// stores are the three views.
+type stores struct {
+	messages *sqlite.Messages
+	metadata *sqlite.Metadata
+	search   *sqlite.Search
+}
+
+func openStores(ctx context.Context, cfg Config) (s *stores, err error) {
+	var opts []sqlite.Option
+	if cfg.SyncAlways {
+		opts = append(opts, sqlite.FullSync())
+	}
+	s = &stores{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	at := func(name string) string { return filepath.Join(cfg.DataDir, name) }
+	if s.messages, err = sqlite.OpenMessages(ctx, at(datadir.Messages), opts...); err != nil {
+		return s, err
+	}
+	if s.metadata, err = sqlite.OpenMetadata(ctx, at(datadir.Metadata), opts...); err != nil {
+		return s, err
+	}
+	s.search, err = sqlite.OpenSearch(ctx, at(datadir.Search), opts...)
+	return s, err
+}
+
+func (s *stores) close() error {
+	var errs []error
+	if s.messages != nil {
+		errs = append(errs, s.messages.Close())
+	}
+	if s.metadata != nil {
+		errs = append(errs, s.metadata.Close())
+	}
+	if s.search != nil {
+		errs = append(errs, s.search.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// serveWriters puts the writer functions on a listener that only this machine
+// reaches.
+func serveWriters(ctx context.Context, p *process.Process, s *stores) (internal, error) {
+	fns := functions.Writers(functions.Stores{
+		Messages: s.messages, Metadata: s.metadata, Search: s.search,
+		Serving: functions.Serving{Logger: p.Log, Registerer: p.Registry},
+	})
+	if err := start(ctx, p, fns); err != nil {
+		return internal{}, err
+	}
+	return listenLoopback(ctx, functions.NewMux(fns...))
+}
+
+// start runs the functions' hooks and takes part in readiness for them.
+func start(ctx context.Context, p *process.Process, fns []*functions.Function) error {
+	for _, f := range fns {
+		if err := f.Start(ctx, p.Environ()); err != nil {
+			return err
+		}
+		p.Ready(f.Name(), func(ctx context.Context) error {
+			ok, err := f.Ready(ctx)
+			if err == nil && !ok {
+				err = errors.New(f.Name() + " is not ready")
+			}
+			return err
+		})
+	}
+	return nil
+}
