@@ -91,6 +91,7 @@ var rules = []rule{
 	{"longrunning/cmd", []string{"events", "longrunning", "infra"}, "a main wires adapters to services"},
 	{"longrunning", []string{"events", "longrunning/internal", "infra/nats"}, "the services speak to the log and to nobody else"},
 	{"infra/nats", []string{"events", "infra/nats"}, "an adapter knows the contract and its product"},
+	{"infra/servertest", []string{"events"}, "it knows images and ports, and no adapter"},
 	{"infra/storetest", []string{"events"}, "one suite judges all adapters, so it knows none"},
 	{"infra/process", []string{"infra/observability"}, "start-up is the same for every main"},
 	{"infra", []string{"events"}, "an adapter knows the contract and its product"},
@@ -98,8 +99,8 @@ var rules = []rule{
 }
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
-// real embedded stores and the conformance suite instead of mocks.
-var testsMay = []string{"infra/nats", "infra/sqlite", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
+// real embedded stores, the real servers and the conformance suite instead of mocks.
+var testsMay = []string{"infra/nats", "infra/sqlite", "infra/servertest", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {
@@ -124,7 +125,7 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/servertest"}
 	for _, f := range files(t) {
 		if f.test || under(f.dir, append(support, "local", "infra/storetest")...) {
 			continue
