@@ -1,6 +1,7 @@
 package functions_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -78,6 +79,7 @@ func TestFoldersAreTheList(t *testing.T) {
 }
 
 func alike(t *testing.T, kind string, f *functions.Function) {
+	t.Helper()
 	dir, spec := filepath.Join(kind, f.Name()), f.Spec()
 	for _, name := range []string{
 		filepath.Join(dir, "handler.go"), filepath.Join(dir, "handler_test.go"), filepath.Join("cmd", f.Name(), "main.go"),
@@ -97,7 +99,7 @@ func alike(t *testing.T, kind string, f *functions.Function) {
 		assert.Equal(t, spec.Type, e.Type)
 		assert.Equal(t, "chat."+kind+"."+f.Name()+".v1", spec.Type)
 		assert.True(t, strings.HasPrefix(spec.Path, "/v1/"), spec.Path)
-		assert.Equal(t, kind == "query", spec.Method == "GET", spec.Method)
+		assert.Equal(t, kind == "query", spec.Method == http.MethodGet, spec.Method)
 	}
 
 	yaml, err := os.ReadFile(filepath.Join(dir, "func.yaml"))

@@ -227,6 +227,7 @@ func pages[T any, K ~string](t *testing.T, limit int, read func(after K) ([]T, e
 		if len(page) < limit {
 			return all
 		}
+		require.Greater(t, key(page[len(page)-1]), after, "a page that leads nowhere")
 		after = key(page[len(page)-1])
 	}
 }

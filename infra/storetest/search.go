@@ -282,6 +282,7 @@ func testSearchPages(t *testing.T, open func(t *testing.T) Search) {
 				page, err := s.SearchMessages(t.Context(), q)
 				require.NoError(t, err)
 				require.LessOrEqual(t, len(page.Hits), limit)
+				require.LessOrEqual(t, len(got), len(seqs), "pages without end")
 				for _, h := range page.Hits {
 					got = append(got, h.Message.Seq)
 				}

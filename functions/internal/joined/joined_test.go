@@ -120,7 +120,7 @@ func TestALaterQuestionCostsOneRequest(t *testing.T) {
 		require.Equal(t, 3, v.calls)
 		require.Equal(t, 1, log.Requests())
 
-		time.Sleep(61 * time.Second) // the bubble's clock: answers are not carried forward for ever
+		<-time.After(61 * time.Second) // the bubble's clock: answers are not carried forward for ever
 		_, err = channels.Of(t.Context(), "ann")
 		require.NoError(t, err)
 		require.Equal(t, 6, v.calls)

@@ -44,6 +44,7 @@ func BenchmarkHistory(b *testing.B) {
 }
 
 func fill(b *testing.B, log *nats.Log, view *sqlite.Messages, n, lag int) {
+	b.Helper()
 	made := &tailtest.Log{}
 	made.Create("ch_1", events.Public, "ann")
 	made.Join("ch_1", "ann", events.RoleOwner)

@@ -40,7 +40,7 @@ func (h *Handler) read(ctx context.Context, q query) (events.HistoryPage, error)
 		return p, h.position.Behind()
 	}
 	w := span(q, p, t.to)
-	p = pick(q, w, merge(q, w, p, t), p)
+	p = pick(q, w, merge(w, p, t), p)
 	if n := len(t.messages); n > 0 {
 		p.MoreBefore = p.MoreBefore || q.direction == after && t.messages[0].Seq <= q.place
 		p.MoreAfter = p.MoreAfter || q.direction == before && t.messages[n-1].Seq >= q.place
@@ -139,7 +139,7 @@ func span(q query, p events.HistoryPage, to uint64) window {
 
 // merge gives the messages of the window, in order. For one id the lowest
 // sequence wins.
-func merge(q query, w window, p events.HistoryPage, t ending) []events.Message {
+func merge(w window, p events.HistoryPage, t ending) []events.Message {
 	late := make(map[events.MessageID]uint64, len(t.messages))
 	for _, m := range t.messages {
 		late[m.ID] = m.Seq

@@ -56,7 +56,8 @@ func (v *view) History(_ context.Context, q events.HistoryQuery) (events.History
 	first := func(seq uint64) int { // index of the first message at or above seq
 		return slices.IndexFunc(append(slices.Clone(v.ms), events.Message{Seq: ^uint64(0)}), func(m events.Message) bool { return m.Seq >= seq })
 	}
-	from, to := 0, len(v.ms)
+	to := len(v.ms)
+	var from int
 	switch {
 	case q.Before > 0:
 		to = first(q.Before)

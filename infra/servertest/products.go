@@ -1,0 +1,83 @@
+package servertest
+
+import (
+	"testing"
+
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+// recipe says how a product is started and reached.
+type recipe struct {
+	variable   string // names a server that runs already
+	scheme     string // of the address, "" for host:port
+	port       string
+	env        map[string]string
+	entrypoint []string
+	cmd        []string
+	ready      wait.Strategy
+}
+
+var recipes = map[Product]recipe{
+	ProductCassandra: {
+		variable: "CASSANDRA_URL", port: "9042/tcp",
+		env: map[string]string{
+			"MAX_HEAP_SIZE": "1G", "HEAP_NEWSIZE": "256M",
+			// One node has nobody to wait for.
+			"JVM_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0",
+		},
+		ready: wait.ForLog("Startup complete"),
+	},
+	ProductMongoDB: {
+		variable: "MONGODB_URL", scheme: "mongodb", port: "27017/tcp",
+		ready: wait.ForLog("Waiting for connections"),
+	},
+	ProductElasticsearch: {
+		variable: "ELASTICSEARCH_URL", scheme: "http", port: "9200/tcp",
+		env: map[string]string{
+			"discovery.type": "single-node", "xpack.security.enabled": "false", "ES_JAVA_OPTS": "-Xms768m -Xmx768m",
+		},
+		ready: wait.ForHTTP("/_cluster/health?wait_for_status=yellow").WithPort("9200/tcp"),
+	},
+	ProductRedis: {
+		variable: "REDIS_URL", scheme: "redis", port: "6379/tcp",
+		ready: wait.ForLog("Ready to accept connections"),
+	},
+	ProductKeycloak: {
+		variable: "KEYCLOAK_URL", scheme: "http", port: "8080/tcp",
+		env: map[string]string{
+			"KC_BOOTSTRAP_ADMIN_USERNAME": "admin", "KC_BOOTSTRAP_ADMIN_PASSWORD": "admin", "KC_HEALTH_ENABLED": "true",
+		},
+		entrypoint: []string{"/opt/keycloak/bin/kc.sh"}, cmd: []string{"start-dev", "--import-realm"},
+		ready: wait.ForHTTP("/health/ready").WithPort("9000/tcp"),
+	},
+	ProductNATS: {
+		variable: "NATS_TEST_URL", scheme: "nats", port: "4222/tcp",
+		cmd:   []string{"-js", "-sd", "/data"},
+		ready: wait.ForLog("Server is ready"),
+	},
+}
+
+// Cassandra is host:port of a Cassandra without authentication.
+func Cassandra(t testing.TB) string { return address(t, ProductCassandra) }
+
+// MongoDB is the URL of a MongoDB without authentication.
+func MongoDB(t testing.TB) string { return address(t, ProductMongoDB) }
+
+// Elasticsearch is the URL of an Elasticsearch without security.
+func Elasticsearch(t testing.TB) string { return address(t, ProductElasticsearch) }
+
+// Redis is the URL of a Redis without authentication. Its databases are few:
+// tests put [Name] before their keys.
+func Redis(t testing.TB) string { return address(t, ProductRedis) }
+
+// NATS is the URL of a NATS server with JetStream. The log's streams have fixed
+// names, so that tests that need an empty log take [Start].
+func NATS(t testing.TB) string { return address(t, ProductNATS) }
+
+// Keycloak is the base URL of a Keycloak with the administrator admin, password
+// admin, and the realm of a file. The first call of a test binary decides which
+// file that is. A server that KEYCLOAK_URL names must have the realm already.
+func Keycloak(t testing.TB, realmFile string) string {
+	t.Helper()
+	return address(t, ProductKeycloak, File(realmFile, "/opt/keycloak/data/import/realm.json"))
+}
