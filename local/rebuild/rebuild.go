@@ -32,10 +32,10 @@ var ErrDiffers = errors.New("the rebuilt view differs from the one that it repla
 // Result is a rebuilt view.
 type Result struct {
 	View          string
-	Events        int // of the log that went in
-	Refused       int // events that the writer refuses: they are dead letters in service too
+	Events        int                                  // of the log that went in
+	Refused       int                                  // events that the writer refuses: they are dead letters in service too
 	Before, After map[events.ChannelID]events.Checksum // Before is nil where there was no store
-	UpToDate      bool // the old view had applied the whole log
+	UpToDate      bool                                 // the old view had applied the whole log
 	Took          time.Duration
 }
 
