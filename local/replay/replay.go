@@ -31,10 +31,8 @@ const Importer = "corpus-importer"
 // MaxBatch is the most messages or members of one request, the API's bound.
 const MaxBatch = 1000
 
-const (
-	giveUp      = 2 * time.Minute  // without one success
-	indexWithin = 10 * time.Minute // search may lag so long behind the last message
-)
+// giveUp is how long the platform may go without one success.
+const giveUp = 2 * time.Minute
 
 // Replay sends one corpus to one platform.
 type Replay struct {
@@ -179,23 +177,33 @@ func (r *Replay) send(ctx context.Context) (Receipt, uint64, error) {
 	return receipt, last.Load(), bar.Finish()
 }
 
-// indexed waits until search says that it holds everything up to last.
+// indexed waits until search says that it holds everything up to last. It gives
+// up where search gets no further.
 func (r *Replay) indexed(ctx context.Context, last uint64, soFar time.Duration) (time.Duration, error) {
+	bar := r.bar(int(last), "searchable", "events")
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, indexWithin)
-	defer cancel()
+	moved, through := started, uint64(0)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		found, err := r.client.Search(ctx, "the", r.corpus.Channels[0].ID, "")
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", found.IndexedThrough, last, err)
-		case err == nil && found.IndexedThrough >= last:
+		if err == nil && found.IndexedThrough > through {
+			moved, through = time.Now(), found.IndexedThrough
+			_ = bar.Set64(int64(min(through, last)))
+		}
+		if through >= last {
 			return soFar + time.Since(started), nil
+		}
+		if err == nil && time.Since(moved) > giveUp {
+			err = fmt.Errorf("gave up after %s without an event more", giveUp)
+		}
+		if err != nil && (ctx.Err() != nil || time.Since(moved) > giveUp) {
+			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", through, last, err)
 		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", found.IndexedThrough, last, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
+			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", through, last, ctx.Err())
+		case <-tick.C:
 		}
 	}
 }
