@@ -69,7 +69,7 @@ func (s *side) run(ctx context.Context, inFlight, count int) error {
 func compare(b *testing.B, inFlight int, adapter, driver func(ctx context.Context, n int) error) {
 	ours, bare := &side{do: adapter}, &side{do: driver}
 	sides := []*side{ours, bare}
-	turn := max(16, 2*inFlight)
+	turn := max(16, inFlight)
 	for _, s := range sides { // warm up: connections, the server's caches
 		s.latency = hdrhistogram.New(1, 60_000_000, 3)
 		require.NoError(b, s.run(b.Context(), inFlight, turn))
