@@ -48,17 +48,17 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	stores, err := openStores(ctx, cfg)
+	views, err := openViews(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stores.close()) }()
+	defer func() { err = errors.Join(err, views.close()) }()
 
-	router, err := newRouter(cfg, p, public.Addr(), log, stores)
+	router, err := newRouter(cfg, p, public.Addr(), log, views)
 	if err != nil {
 		return err
 	}
-	writers, err := serveWriters(ctx, p, stores)
+	writers, err := serveWriters(ctx, p, views)
 	if err != nil {
 		return err
 	}
