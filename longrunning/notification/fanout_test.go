@@ -3,6 +3,7 @@ package notification_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +121,12 @@ func (f *fanout) route(stream string, es []events.Event) {
 			it.Prev, f.prev[c] = f.prev[c], e.Sequence
 		} else if m, err := events.MemberOf(e); err == nil {
 			keys = append(keys, link.UserKey(m.UserID))
+		} else if token, ok := strings.CutPrefix(e.Subject, "users."); ok {
+			user, err := events.FromToken(token)
+			if err != nil {
+				f.t.Error(err)
+			}
+			keys = append(keys, link.UserKey(events.UserID(user)))
 		}
 		for id, o := range f.links {
 			if slices.ContainsFunc(keys, func(k string) bool { return o.keys[k] }) {

@@ -52,13 +52,18 @@ type instance struct {
 
 func startInstance(t testing.TB, log *natslog.Log, cfg notification.Config) *instance {
 	t.Helper()
+	return startOn(t, log, log.Bus(), cfg)
+}
+
+func startOn(t testing.TB, log notification.Log, bus notification.Bus, cfg notification.Config) *instance {
+	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.DrainSpread == 0 {
 		cfg.DrainSpread = 50 * time.Millisecond
 	}
-	s := notification.New(log, log.Bus(), verifier{}, cfg)
+	s := notification.New(log, bus, verifier{}, cfg)
 	srv := httptest.NewServer(s.Handler())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

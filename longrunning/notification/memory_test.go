@@ -26,6 +26,7 @@ import (
 type memory struct {
 	channel string
 	mu      sync.Mutex
+	name    string
 	frames  func(natslog.BusMessage)
 	id      link.ID
 	number  uint64
@@ -53,7 +54,19 @@ func (m *memory) LastBefore(context.Context, []string, uint64) (map[string]uint6
 
 func (m *memory) LastSequence(context.Context, string) (uint64, error) { return 1, nil }
 
-func (m *memory) Epoch(context.Context) (string, error) { return "memory", nil }
+func (m *memory) Epoch(context.Context) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return "memory" + m.name, nil
+}
+
+// replace makes it another log, and breaks the link.
+func (m *memory) replace(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.name = name
+	m.number++
+}
 
 func (m *memory) Subscribe(_, _ string, f func(natslog.BusMessage)) (func(), error) {
 	m.frames = f
