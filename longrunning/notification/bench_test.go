@@ -17,23 +17,23 @@ import (
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
-func serveMemory(b testing.TB) (*memory, string) {
-	b.Helper()
+func serveMemory(tb testing.TB) (*memory, string) {
+	tb.Helper()
 	m := &memory{channel: "ch_bench"}
 	s := notification.New(m, m, verifier{}, notification.Config{Logger: slog.New(slog.DiscardHandler), DrainSpread: time.Millisecond, CloseTimeout: time.Second, QueueEvents: 100_000, QueueBytes: 64 << 20})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
+	require.NoError(tb, err)
 	srv := &http.Server{Handler: s.Handler()}
 	go func() { _ = srv.Serve(ln) }()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	b.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		<-done
 		_ = srv.Close()
 	})
-	require.Eventually(b, func() bool { return s.Ready(context.Background()) == nil }, patience, time.Millisecond)
+	require.Eventually(tb, func() bool { return s.Ready(context.Background()) == nil }, patience, time.Millisecond)
 	return m, ln.Addr().String()
 }
 

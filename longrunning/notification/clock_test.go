@@ -37,6 +37,7 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // inBubble runs f with an instance in fake time.
 func inBubble(t *testing.T, cfg notification.Config, f func(t *testing.T, connect func(user string) *plug, stop func())) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{channel: "ch_a"}
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -64,10 +65,13 @@ func inBubble(t *testing.T, cfg notification.Config, f func(t *testing.T, connec
 func (p *plug) code(t *testing.T) (ws.StatusCode, string) {
 	t.Helper()
 	for {
-		f, err := ws.ReadFrame(p.r)
+		h, err := ws.ReadHeader(p.r)
 		require.NoError(t, err)
-		if f.Header.OpCode == ws.OpClose {
-			code, reason := ws.ParseCloseFrameData(f.Payload)
+		payload := make([]byte, h.Length)
+		_, err = io.ReadFull(p.r, payload)
+		require.NoError(t, err)
+		if h.OpCode == ws.OpClose {
+			code, reason := ws.ParseCloseFrameData(payload)
 			require.NoError(t, ws.WriteFrame(p.Conn, ws.MaskFrameInPlace(ws.NewCloseFrame(ws.NewCloseFrameBody(code, "")))))
 			_, err := io.ReadAll(p.r)
 			require.NoError(t, err, "the server closes after the client's answer")
@@ -78,9 +82,10 @@ func (p *plug) code(t *testing.T) (ws.StatusCode, string) {
 
 func TestHeartbeatsKeepASessionForAsLongAsTheyCome(t *testing.T) {
 	inBubble(t, notification.Config{}, func(t *testing.T, connect func(string) *plug, _ func()) {
+		t.Helper()
 		p := connect("alice")
 		for range 100 {
-			time.Sleep(34 * time.Second)
+			<-time.After(34 * time.Second)
 			p.say(t, `{"op":"heartbeat"}`)
 			require.Equal(t, "heartbeat_ack", p.next(t).Op)
 		}
@@ -93,9 +98,10 @@ func TestHeartbeatsKeepASessionForAsLongAsTheyCome(t *testing.T) {
 
 func TestATokenEndsASessionUnlessItIsRenewed(t *testing.T) {
 	inBubble(t, notification.Config{HeartbeatInterval: time.Hour}, func(t *testing.T, connect func(string) *plug, _ func()) {
+		t.Helper()
 		p := connect("alice/5m")
 		begin := time.Now()
-		time.Sleep(4 * time.Minute)
+		<-time.After(4 * time.Minute)
 		p.say(t, `{"op":"reauthenticate","token":"alice/10m"}`)
 		code, _ := p.code(t)
 		require.Equal(t, notification.CloseTokenExpired, code)
@@ -105,6 +111,7 @@ func TestATokenEndsASessionUnlessItIsRenewed(t *testing.T) {
 
 func TestADrainIsSpread(t *testing.T) {
 	inBubble(t, notification.Config{DrainSpread: 10 * time.Second}, func(t *testing.T, connect func(string) *plug, stop func()) {
+		t.Helper()
 		const n = 20
 		ends := make(chan time.Duration, n)
 		for range n {
@@ -130,9 +137,10 @@ func TestADrainIsSpread(t *testing.T) {
 // A client that never answers a close frame, nor reads, is cut off.
 func TestACloseDoesNotWaitForEver(t *testing.T) {
 	inBubble(t, notification.Config{}, func(t *testing.T, connect func(string) *plug, stop func()) {
+		t.Helper()
 		p := connect("alice")
 		stop()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		_, err := p.Write([]byte{0})
 		require.Error(t, err)
 	})

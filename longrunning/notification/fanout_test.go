@@ -38,9 +38,9 @@ type outlet struct {
 	keys     map[string]bool
 }
 
-func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
-	t.Helper()
-	f := &fanout{t: t, id: id, bus: log.Bus(), log: log, prev: map[events.ChannelID]uint64{}, links: map[link.ID]*outlet{}}
+func startFanout(tb testing.TB, log *natslog.Log, id string) *fanout {
+	tb.Helper()
+	f := &fanout{t: tb, id: id, bus: log.Bus(), log: log, prev: map[events.ChannelID]uint64{}, links: map[link.ID]*outlet{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var unsubscribe []func()
@@ -54,7 +54,7 @@ func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
 				}
 			}, func(es []events.Event) error { f.route(stream, es); return nil })
 			if ctx.Err() == nil {
-				t.Errorf("follow %s: %v", stream, err)
+				tb.Errorf("follow %s: %v", stream, err)
 			}
 		})
 		last := <-ready
@@ -64,7 +64,7 @@ func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
 	}
 	for subject, queue := range map[string]string{link.AttachSubject: link.AttachQueue, link.InterestSubject(id): ""} {
 		u, err := f.bus.Subscribe(subject, queue, f.answer)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		unsubscribe = append(unsubscribe, u)
 	}
 	wg.Go(func() {
@@ -90,7 +90,7 @@ func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
 		cancel()
 		wg.Wait()
 	})
-	t.Cleanup(f.stop)
+	tb.Cleanup(f.stop)
 	return f
 }
 

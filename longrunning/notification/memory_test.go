@@ -110,34 +110,34 @@ type plug struct {
 	r *bufio.Reader
 }
 
-func newPlug(t testing.TB, conn net.Conn, user string) *plug {
-	t.Helper()
+func newPlug(tb testing.TB, conn net.Conn, user string) *plug {
+	tb.Helper()
 	_, err := io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	p := &plug{conn, bufio.NewReaderSize(conn, 1024)}
 	resp, err := http.ReadResponse(p.r, nil)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
-	require.Equal(t, "hello", p.next(t).Op)
-	p.say(t, fmt.Sprintf(`{"op":"identify","token":%q}`, user))
-	require.Equal(t, "ready", p.next(t).Op)
+	require.NoError(tb, err)
+	require.NoError(tb, resp.Body.Close())
+	require.Equal(tb, http.StatusSwitchingProtocols, resp.StatusCode)
+	require.Equal(tb, "hello", p.next(tb).Op)
+	p.say(tb, fmt.Sprintf(`{"op":"identify","token":%q}`, user))
+	require.Equal(tb, "ready", p.next(tb).Op)
 	return p
 }
 
-func (p *plug) say(t testing.TB, text string) {
-	t.Helper()
-	require.NoError(t, ws.WriteFrame(p.Conn, ws.MaskFrameInPlace(ws.NewTextFrame([]byte(text)))))
+func (p *plug) say(tb testing.TB, text string) {
+	tb.Helper()
+	require.NoError(tb, ws.WriteFrame(p.Conn, ws.MaskFrameInPlace(ws.NewTextFrame([]byte(text)))))
 }
 
-func (p *plug) next(t testing.TB) op {
-	t.Helper()
+func (p *plug) next(tb testing.TB) op {
+	tb.Helper()
 	b, _, err := wsutil.ReadServerData(struct {
 		io.Reader
 		io.Writer
 	}{p.r, p.Conn})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var o op
-	require.NoError(t, json.Unmarshal(b, &o))
+	require.NoError(tb, json.Unmarshal(b, &o))
 	return o
 }

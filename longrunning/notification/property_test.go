@@ -35,7 +35,6 @@ type model struct {
 	cursor string
 	last   map[string]uint64 // channel → last message
 	in     map[string]bool
-	resets int
 }
 
 func (m *model) fault(format string, args ...any) {
@@ -162,12 +161,14 @@ func (m *model) await(channel string, seq uint64) {
 }
 
 func end(t *testing.T, log *natslog.Log) uint64 {
+	t.Helper()
 	n, err := log.LastSequence(context.Background(), events.StreamMessages)
 	require.NoError(t, err)
 	return n
 }
 
 func lastOf(t *testing.T, log *natslog.Log, channel string) uint64 {
+	t.Helper()
 	s := events.MessageSubject(events.ChannelID(channel))
 	m, err := log.LastBefore(context.Background(), []string{s}, 1<<62)
 	require.NoError(t, err)
@@ -194,6 +195,7 @@ func TestClientsSeeTheLog(t *testing.T) {
 }
 
 func startRealFanout(t *testing.T, log *natslog.Log) {
+	t.Helper()
 	f := fanoutservice.New(log, fanoutservice.Config{ID: "real", Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -203,6 +205,7 @@ func startRealFanout(t *testing.T, log *natslog.Log) {
 }
 
 func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
+	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	srv := natstest.Start(t)
