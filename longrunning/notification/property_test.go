@@ -237,7 +237,7 @@ func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
 	var stays []stay
 	for u, m := range models {
 		actors.Go(func() {
-			s := m.act(log, rand.New(rand.NewPCG(seed, 100+uint64(u))), channels, 80)
+			s := m.act(log, rand.New(rand.NewPCG(seed, 100+uint64(u))), channels, 60)
 			mu.Lock()
 			defer mu.Unlock()
 			stays = append(stays, s...)

@@ -356,7 +356,7 @@ func TestMoreThanCanBeHeld(t *testing.T) {
 	f.settle()
 	i := startInstance(t, log, notification.Config{QueueEvents: 16, ReplayPerChannel: 1 << 20})
 	_, cursor := identify(t, i, "alice")
-	const n = 3000
+	const n = 1500
 	var sends []events.Event
 	for range n {
 		sends = append(sends, message("ch_a", "bob", strings.Repeat("x", 1000)))
