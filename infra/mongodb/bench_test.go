@@ -22,7 +22,10 @@ import (
 )
 
 func BenchmarkMetadata(b *testing.B) {
-	storetest.BenchmarkMetadata(b, func(b *testing.B) storetest.Metadata { return openStore(b, config(b)) })
+	storetest.BenchmarkMetadata(b, func(b *testing.B) storetest.Metadata {
+		b.Helper()
+		return openStore(b, config(b))
+	})
 }
 
 // side is one of the two that are compared: the adapter, or the driver with the
@@ -67,6 +70,7 @@ func (s *side) run(ctx context.Context, inFlight, count int) error {
 
 // compare runs both sides in turns, so that what else the machine does hits both.
 func compare(b *testing.B, inFlight int, adapter, driver func(ctx context.Context, n int) error) {
+	b.Helper()
 	ours, bare := &side{do: adapter}, &side{do: driver}
 	sides := []*side{ours, bare}
 	turn := max(16, inFlight)
