@@ -13,6 +13,7 @@ const (
 	Messages = "messages.db" // the views, each a SQLite file
 	Metadata = "metadata.db"
 	Search   = "search.db"
+	Internal = "internal.url" // where the running platform listens for its operator, with the key; readable by its owner alone
 )
 
 // Open makes the folder if it is missing and tries to write in it. Its error
