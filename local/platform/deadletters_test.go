@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +90,7 @@ func TestPoisonInTheLog(t *testing.T) {
 	}, waitLong, waitStep, "both writers of messages refused both")
 	letters := deadList(t, p, "-consumer", events.ConsumerSearch)
 	require.Len(t, letters, 2)
+	slices.SortFunc(letters, func(a, b deadletters.Letter) int { return cmp.Compare(a.EventSeq, b.EventSeq) })
 	first := letters[0]
 	assert.Equal(t, bad.Seq, first.EventSeq)
 	assert.Equal(t, "evt_bad", first.EventID)
