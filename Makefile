@@ -68,7 +68,7 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 
 .PHONY: test-e2e
 test-e2e: bin/chat ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
-	@local/e2e/run
+	@cd local/e2e && npm ci --silent --no-fund --no-audit && npm test
 
 .PHONY: test-func
 test-func: bin/chat functions ## `func invoke` against a function started as a plain process

@@ -66,7 +66,7 @@ const multiMost = 1000
 const multiSearched = 50
 
 // LastOf gives the last event of each subject that has one, by subject; about
-// 3 µs a subject. It asks any replica: an expected sequence tells in the end.
+// 15 µs of CPU a subject. It asks any replica: an expected sequence tells in the end.
 func (l *Log) LastOf(ctx context.Context, subjects []string) (map[string]events.Event, error) {
 	last := make(map[string]events.Event, len(subjects))
 	err := l.multiLast(ctx, subjects, 0, multiMost, func(s stored) error {

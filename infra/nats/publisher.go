@@ -186,7 +186,7 @@ func parseAck(m *nats.Msg) (events.Ack, error) {
 func plainAck(s string) (events.Ack, bool) {
 	s, ok := strings.CutPrefix(s, `{"stream":"`)
 	name, s, ok2 := strings.Cut(s, `","seq":`)
-	if !ok || !ok2 || len(s) < 2 || strings.ContainsAny(name, `"\`) {
+	if !ok || !ok2 || len(s) < 2 {
 		return events.Ack{}, false
 	}
 	i := 0
@@ -199,10 +199,10 @@ func plainAck(s string) (events.Ack, bool) {
 	if i == 0 || seq == 0 || rest != "}" && rest != `,"duplicate": true}` && rest != `,"duplicate":true}` {
 		return events.Ack{}, false
 	}
-	for _, st := range streams { // no garbage for a name that never changes
-		if st.name == name {
-			name = st.name
+	for _, st := range streams {
+		if st.name == name { // its name without garbage
+			return events.Ack{Stream: st.name, Seq: seq, Duplicate: rest != "}"}, true
 		}
 	}
-	return events.Ack{Stream: name, Seq: seq, Duplicate: rest != "}"}, true
+	return events.Ack{}, false
 }

@@ -20,9 +20,10 @@ export function launch() {
 // Person is somebody with a window on the page.
 export class Person {
   // arrive opens the page in a new tab of the context and logs in.
-  static async arrive(context, url, name) {
+  static async arrive(context, url, name, met = () => {}) {
     const page = await context.newPage();
     const person = new Person(page, name);
+    met(person);
     await page.goto(url);
     await page.getByTestId('login').click();
     await page.getByLabel('Your name').fill(name);
@@ -34,7 +35,11 @@ export class Person {
   constructor(page, name) {
     this.page = page;
     this.name = name;
-    this.faults = [];
+    this.faults = []; // of the page's own
+    this.heard = []; // what the browser said, for a journey that fails
+    page.on('requestfailed', (r) => this.heard.push(`${r.method()} ${r.url()}: ${r.failure()?.errorText}`));
+    page.on('response', (r) => r.status() >= 400 && this.heard.push(`${r.status()} ${r.url()}`));
+    page.on('console', (m) => this.heard.push(`${m.type()}: ${m.text()}`));
     page.setDefaultTimeout(15_000);
     page.on('pageerror', (err) => this.faults.push(String(err.stack ?? err)));
     page.on('console', (m) => {
@@ -97,11 +102,7 @@ export function journey(browser, tell, options = {}) {
   return async (t) => {
     const context = await browser().newContext({ viewport: { width: 1200, height: 760 }, ...options });
     const people = [];
-    const arrive = async (url, name, other = context) => {
-      const person = await Person.arrive(other, url, name);
-      people.push(person);
-      return person;
-    };
+    const arrive = (url, name) => Person.arrive(context, url, name, (p) => people.push(p));
     try {
       await tell({ context, arrive, t });
       for (const p of people) p.finish();
@@ -111,6 +112,7 @@ export function journey(browser, tell, options = {}) {
       for (const [i, page] of context.pages().entries()) {
         await page.screenshot({ path: `${results}${name}-${i}.png` }).catch(() => {});
       }
+      for (const p of people) t.diagnostic(`${p.name}'s browser said:\n  ${p.heard.slice(-30).join('\n  ')}`);
       throw err;
     } finally {
       await context.close();

@@ -23,12 +23,10 @@ export async function openProxy(target) {
     for (const s of [near, far]) {
       sockets.add(s);
       s.on('error', () => {});
-      s.on('close', () => {
-        sockets.delete(s);
-        near.destroy();
-        far.destroy();
-      });
+      s.on('close', () => sockets.delete(s));
     }
+    near.on('close', () => far.destroy());
+    far.on('close', () => near.end());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -94,14 +94,14 @@ type joins struct {
 func (j *joins) note(batch []*delivery) (keys []string) {
 	fresh := map[events.ChannelID]bool{}
 	for _, d := range batch {
-		if !d.membership() || d.user != j.user {
+		if !j.own(d) {
 			continue
 		}
 		key := link.ChannelKey(d.channel)
 		if !d.active {
 			delete(j.since, d.channel)
 			delete(fresh, d.channel)
-			j.svc.hub.drop(j.session, key)
+			j.svc.hub.drop(j.session, d.channel)
 		} else if _, known := j.since[d.channel]; !known && !j.svc.hub.has(j.session, key) {
 			j.since[d.channel] = d.Seq()
 			fresh[d.channel] = true
@@ -176,7 +176,7 @@ var errTooMuch = errors.New("more events since the join than are read at once")
 func (j *joins) merge(batch []*delivery) {
 	outside := map[events.ChannelID]bool{} // left, or not joined yet
 	for _, d := range batch {
-		if _, known := outside[d.channel]; !known && d.membership() && d.user == j.user {
+		if _, known := outside[d.channel]; !known && j.own(d) {
 			_, joins := j.since[d.channel]
 			outside[d.channel] = d.active && joins // whoever leaves first was in
 		}
@@ -185,7 +185,7 @@ func (j *joins) merge(batch []*delivery) {
 	entered := map[events.ChannelID]bool{}
 	for _, d := range batch {
 		since, joins := j.since[d.channel]
-		own := d.membership() && d.user == j.user
+		own := j.own(d)
 		switch {
 		case own && d.active && joins && d.Seq() == since:
 			j.upToNext(d)
@@ -201,7 +201,7 @@ func (j *joins) merge(batch []*delivery) {
 			last[d.channel] = d.Seq()
 		}
 		j.upToNext(d)
-		j.put(d, furthest(d.after, j.at))
+		j.put(d, j.natural(d))
 	}
 	for _, d := range j.due {
 		j.put(d, j.step(d))
@@ -215,11 +215,11 @@ func (j *joins) merge(batch []*delivery) {
 func (j *joins) join(d *delivery, have uint64) {
 	var early []*delivery
 	for _, m := range j.messages[d.channel] {
-		if m.Seq() <= have {
-			continue
-		} else if m.Seq() <= j.at.at.Messages {
+		switch {
+		case m.Seq() <= have:
+		case m.Seq() <= j.at.at.Messages:
 			early = append(early, m)
-		} else {
+		default:
 			j.due = append(j.due, m)
 		}
 	}
@@ -230,7 +230,7 @@ func (j *joins) join(d *delivery, have uint64) {
 		}
 		return j.due[a].Seq() < j.due[b].Seq()
 	})
-	after, before := furthest(d.after, j.at), j.at
+	after, before := j.natural(d), j.at
 	if len(early) == 0 {
 		j.put(d, after)
 		return
@@ -260,13 +260,28 @@ func (j *joins) upToNext(d *delivery) {
 	j.due = rest
 }
 
+// natural is the place after an event of the link, as far as nothing is due
+// before it.
+func (j *joins) natural(d *delivery) cursor {
+	c := furthest(d.after, j.at)
+	for _, m := range j.due {
+		if m.message() {
+			c.at.Messages = min(c.at.Messages, m.Seq()-1)
+		} else {
+			c.at.Metadata = min(c.at.Metadata, m.Seq()-1)
+		}
+	}
+	c.base = min(c.base, c.at.Messages)
+	return c
+}
+
 // step is the place after an event of the log.
 func (j *joins) step(d *delivery) cursor {
 	return cursor{at: d.advance(j.at.at), base: j.at.base}
 }
 
 func (j *joins) put(d *delivery, at cursor) {
-	frame := []byte(nil)
+	var frame []byte
 	if at == d.after {
 		frame = d.frame(j.user, j.svc.epochNow())
 	} else {

@@ -2,8 +2,10 @@ package notification
 
 import (
 	"context"
+	"slices"
 	"sync"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/longrunning/internal/link"
 )
 
@@ -12,12 +14,14 @@ import (
 // announces it, its last one takes it back.
 //
 // pos is how far the link has been routed. A session that is added sees every
-// event after the pos that add returns; that the fan-out sends them is what the
-// announcements stand for.
+// event after the positions that add returns: what comes before pos was routed
+// without it, and what comes before told may never come, since the fan-out may
+// not have known the key.
 type hub struct {
 	mu    sync.Mutex
 	keys  map[string]*entry
 	pos   link.Positions
+	told  link.Positions  // the fan-out's last answer: the keys that it has are effective from here on
 	open  *announcement   // takes further keys
 	queue []*announcement // not yet told to the fan-out, open included
 	idle  []*entry        // perhaps to be taken back
@@ -103,7 +107,7 @@ func (h *hub) enter(s *session, keys []string) (link.Positions, []*announcement)
 			waits = append(waits, e.wait)
 		}
 	}
-	return h.pos, waits
+	return later(h.pos, h.told), waits
 }
 
 func (h *hub) announce(e *entry) {
@@ -127,11 +131,15 @@ func (h *hub) has(s *session, key string) bool {
 	return e != nil && s.seatIn(e) >= 0
 }
 
-// drop takes the session out from under a key.
-func (h *hub) drop(s *session, key string) {
+// drop takes the session out from under a channel that its user has left. What
+// it holds of the channel came after that, and goes, too.
+func (h *hub) drop(s *session, channel events.ChannelID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.leave(s, key)
+	h.leave(s, link.ChannelKey(channel))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = slices.DeleteFunc(s.held, func(d *delivery) bool { return d.channel == channel && !s.own(d) })
 }
 
 func (h *hub) leave(s *session, key string) {
@@ -249,6 +257,7 @@ func (h *hub) announced(batch []*announcement, pos link.Positions) {
 	if len(h.queue) == 0 {
 		h.queue = nil
 	}
+	h.told = later(h.told, pos)
 	for _, a := range batch {
 		for _, e := range a.entries {
 			e.wait = nil
@@ -300,7 +309,7 @@ func (h *hub) reach(pos link.Positions) {
 // reset sets the position back or over a gap; nobody relies on it any more.
 func (h *hub) reset(pos link.Positions) {
 	h.mu.Lock()
-	h.pos = pos
+	h.pos, h.told = pos, pos
 	h.mu.Unlock()
 	h.reach(pos)
 }

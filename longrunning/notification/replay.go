@@ -56,11 +56,17 @@ func (r *replay) run(ctx context.Context, to link.Positions) error {
 			}
 		}
 	}
+	held := r.from
 	early, err := r.early(ctx, joined)
 	if err == nil {
-		err = r.metadata(ctx, in, left, to, len(early) > 0)
+		held, err = r.metadata(ctx, in, left, to, len(early) > 0)
 	}
 	if err == nil {
+		last := r.svc.witness.base(to.Metadata) // joins after to need no message before it
+		for _, d := range early {
+			d.after = held
+			d.after.base = max(r.from.base, min(d.Seq(), last))
+		}
 		err = r.send(ctx, early, r.from.base)
 	}
 	if err == nil {
@@ -89,7 +95,6 @@ func (r *replay) early(ctx context.Context, joined []events.ChannelID) (ds []*de
 	filters, wide := messageFilters(joined)
 	err = r.read(ctx, events.StreamMessages, filters, wide, r.from.base, r.from.at.Messages, func(d *delivery) error {
 		if since[d.channel] && r.counted(d) {
-			d.after = r.from
 			ds = append(ds, d)
 		}
 		return nil
@@ -97,21 +102,28 @@ func (r *replay) early(ctx context.Context, joined []events.ChannelID) (ds []*de
 	return ds, err
 }
 
-func (r *replay) metadata(ctx context.Context, in, left []events.ChannelID, to link.Positions, stay bool) error {
+// metadata sends what METADATA has, and gives the client's place after it. With
+// stay, early messages are to follow: the place stays before the first join.
+func (r *replay) metadata(ctx context.Context, in, left []events.ChannelID, to link.Positions, stay bool) (at cursor, err error) {
+	at = r.from
+	held := false
 	filters, wide := metadataFilters(in, left, r.user)
-	return r.read(ctx, events.StreamMetadata, filters, wide, r.from.at.Metadata, to.Metadata, func(d *delivery) error {
-		if d.user != r.user || !d.membership() {
-			m := r.channels[d.channel]
-			if !m.active || m.seq > r.from.at.Metadata && d.Seq() < m.seq {
-				return nil // left, or not in yet
-			}
+	err = r.read(ctx, events.StreamMetadata, filters, wide, r.from.at.Metadata, to.Metadata, func(d *delivery) error {
+		own := r.own(d)
+		if m := r.channels[d.channel]; !own && (!m.active || m.seq > r.from.at.Metadata && d.Seq() < m.seq) {
+			return nil // left, or not in yet
 		}
-		d.after = r.from // while early messages are to come the client is where it was
-		if !stay {
-			d.after.at.Metadata = d.Seq()
+		switch {
+		case held:
+		case stay && own && d.active:
+			at.at.Metadata, held = d.Seq()-1, true
+		default:
+			at.at.Metadata = d.Seq()
 		}
+		d.after = at
 		return r.add(ctx, d, r.from.at.Messages)
 	})
+	return at, err
 }
 
 func (r *replay) messages(ctx context.Context, in []events.ChannelID, to link.Positions) error {

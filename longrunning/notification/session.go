@@ -62,6 +62,9 @@ type outgoing struct {
 	at    int64
 }
 
+// own tells whether the event lets the session's user in or out.
+func (s *session) own(d *delivery) bool { return d.membership() && d.user == s.user }
+
 // offer hands the session what the link brought. The hub's lock is held, so it
 // never blocks; it tells whether the session's queue is to be written now.
 func (s *session) offer(d *delivery) bool {

@@ -191,7 +191,7 @@ func (st *start) settle(ctx context.Context, at link.Positions) (link.Positions,
 			if st.channels[c].active {
 				keys = append(keys, link.ChannelKey(c))
 			} else {
-				hub.drop(st.session, link.ChannelKey(c))
+				hub.drop(st.session, c)
 			}
 		}
 		pos, err := hub.add(ctx, st.session, keys)

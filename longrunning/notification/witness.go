@@ -10,9 +10,9 @@ import (
 	"github.com/chat-platform/chat/longrunning/internal/link"
 )
 
-// witness knows which messages were in the log before which membership. It asks
-// every second for the end of METADATA: what comes there later was stored after
-// the messages routed so far. No clock is compared.
+// witness knows which messages were in the log before which membership. While
+// messages come it asks ten times a second for the end of METADATA: what comes
+// there later was stored after the messages routed so far. No clock is compared.
 type witness struct {
 	mu    sync.Mutex
 	pairs []sighting // ascending in both
@@ -21,7 +21,10 @@ type witness struct {
 // sighting: events of METADATA after metadata were stored after the message.
 type sighting struct{ metadata, message uint64 }
 
-const maxSightings = 512
+const (
+	maxSightings = 4096 // 64 KiB; more than six minutes
+	observeEvery = 100 * time.Millisecond
+)
 
 func (w *witness) saw(message, metadata uint64) {
 	w.mu.Lock()
@@ -66,20 +69,22 @@ func (w *witness) reset() {
 
 // observe feeds the witness.
 func (s *Service) observe(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
+	seen := ^uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if !s.attached.Load() {
-			continue
-		}
 		message := s.hub.position().Messages
+		if !s.attached.Load() || message == seen {
+			continue // the older sightings say the same
+		}
 		if metadata, err := s.log.LastSequence(ctx, events.StreamMetadata); err == nil {
 			s.witness.saw(message, metadata)
+			seen = message
 		} // else the older sightings stay true
 	}
 }

@@ -372,10 +372,10 @@ func TestOrderUnderRandomFailures(t *testing.T) {
 			cfg := config(s.URL)
 			cfg.Mode, cfg.MaxBatch, cfg.MaxPending, cfg.MaxAttempts = mode, 20, 200, 1000
 			run(t, log, cfg)
-			publish(t, log, spread(800, 13)...)
-			applied(t, log, 800)
+			publish(t, log, spread(400, 13)...)
+			applied(t, log, 400)
 			got := s.taken()
-			require.Len(t, got, 800)
+			require.Len(t, got, 400)
 			inOrder(t, got, false)
 			assert.Empty(t, dead(t, log))
 		})

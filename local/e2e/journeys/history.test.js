@@ -47,7 +47,7 @@ test('history loads upward and keeps the place', journey(() => s.browser, async 
     first = now;
   }
   assert.deepEqual(await numbers(alice), Array.from({ length: MESSAGES }, (_, i) => i + 1), 'all, once, in order');
-  assert.equal(await alice.at('edge').textContent(), 'This is where the channel begins.');
+  await alice.page.getByText('This is where the channel begins.').waitFor();
 
   // Up there, what is said at the end does not pull one down.
   const before = await alice.at('scroller').evaluate((n) => n.scrollTop);

@@ -49,3 +49,13 @@ test('after logging out one is nobody', journey(() => s.browser, async ({ arrive
   await alice.at('login').waitFor();
   assert.equal(await alice.page.evaluate(() => sessionStorage.getItem('chat.session')), null);
 }));
+
+test('a page of which a part did not arrive tries again', journey(() => s.browser, async ({ context }) => {
+  const page = await context.newPage();
+  let broken = true;
+  await page.route('**/socket.js', (route) => (broken ? route.abort() : route.continue()));
+  await page.goto(s.url);
+  await page.getByText('could not be loaded').waitFor();
+  broken = false;
+  await page.getByTestId('login').waitFor();
+}));

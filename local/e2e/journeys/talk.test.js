@@ -15,7 +15,7 @@ test('two people in two tabs log in, create, join and talk', journey(() => s.bro
   assert.equal(await bob.at('me').textContent(), b);
 
   await alice.createChannel(name, 'Everything else');
-  assert.equal(await alice.at('edge').textContent(), 'Nothing has been said here yet.');
+  await alice.page.getByText('Nothing has been said here yet.').waitFor();
   await bob.join(name);
 
   await alice.say('Good morning, Bob');

@@ -1,0 +1,103 @@
+package mongodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chat-platform/chat/events"
+)
+
+var tracer = otel.Tracer("github.com/chat-platform/chat/infra/mongodb")
+
+// operation is what a method does: for metrics and for people.
+type operation struct{ label, words string }
+
+var (
+	opOpen           = operation{"open", "open"}
+	opPing           = operation{"ping", "ping"}
+	opReset          = operation{"reset", "reset"}
+	opChecksums      = operation{"checksums", "checksum metadata"}
+	opPutChannels    = operation{"put_channels", "write channels"}
+	opPutMembers     = operation{"put_members", "write members"}
+	opChannelByID    = operation{"channel_by_id", "read channel "}
+	opPublicChannels = operation{"public_channels", "list public channels"}
+	opChannelsOf     = operation{"channels_of", "list channels of "}
+	opMembersOf      = operation{"members_of", "list members of "}
+)
+
+// call runs f: traced, measured, and its error given a kind and a place.
+func (s *Store) call(ctx context.Context, op operation, subject string, f func(context.Context) error) error {
+	start := time.Now()
+	traced, span := tracer.Start(ctx, "mongodb."+op.label, trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+	err := errClosed
+	if !s.closed.Load() {
+		err = f(traced)
+	}
+	if err != nil {
+		err = kindOf(ctx, err, s.closed.Load())
+	}
+	s.metrics.seconds.WithLabelValues(op.label, result(err)).Observe(time.Since(start).Seconds())
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, events.ErrNotFound) {
+		span.SetStatus(codes.Error, result(err))
+	}
+	return fmt.Errorf("%s%s in metadata store %s: %w", op.words, subject, s.db.Name(), err)
+}
+
+// metrics are shared by all stores of a process that use the same registerer.
+type metrics struct {
+	seconds *prometheus.HistogramVec
+	stale   prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	return &metrics{
+		seconds: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "chat_mongodb_seconds", Help: "Time of calls of the MongoDB metadata store, by operation and result.",
+			Buckets: []float64{250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 10},
+		}, []string{"operation", "result"})),
+		stale: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "chat_mongodb_stale_total", Help: "Records that changed nothing, since a newer one or the same was there.",
+		})),
+	}
+}
+
+func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	if r == nil {
+		return c
+	}
+	var already prometheus.AlreadyRegisteredError
+	if err := r.Register(c); errors.As(err, &already) {
+		if old, ok := already.ExistingCollector.(C); ok {
+			return old
+		}
+	}
+	return c
+}
+
+// result is an error's kind as a label.
+func result(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, events.ErrUnavailable):
+		return "cancelled"
+	case errors.Is(err, events.ErrUnavailable):
+		return "unavailable"
+	case errors.Is(err, events.ErrNotFound):
+		return "not_found"
+	case errors.Is(err, events.ErrInvalid):
+		return "invalid"
+	}
+	return "other"
+}
