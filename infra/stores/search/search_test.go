@@ -2,8 +2,14 @@ package search_test
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/elasticsearch"
 	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/infra/stores/storestest"
@@ -19,4 +25,13 @@ func TestOpen(t *testing.T) {
 			return search.OpenReader(ctx, search.Config{Store: store, Embedded: e}, stores.Host{})
 		},
 	})
+}
+
+func TestTheConfigurationChooses(t *testing.T) {
+	cfg := search.Config{Store: "elasticsearch", Embedded: stores.Embedded{Dir: t.TempDir()},
+		Elasticsearch: elasticsearch.Config{URLs: []string{"http://127.0.0.1:1"}, Timeout: 50 * time.Millisecond, Attempts: 1}}
+	s, err := search.Open(t.Context(), cfg, stores.Host{Name: "test"})
+	require.ErrorIs(t, err, events.ErrUnavailable)
+	require.Nil(t, s)
+	require.NoFileExists(t, filepath.Join(cfg.Dir, stores.SearchFile))
 }
