@@ -61,7 +61,8 @@ func (s *Messages) prepare(ctx context.Context) error {
 // [events.ErrConflict] for a sequence that another message has: such a file
 // belongs to another log.
 //
-// It costs some 8 µs a message in batches of 1,000 and 12 µs in batches of 100.
+// It costs some 11 core-µs a message in batches of 1,000, 16 in batches of 100 and
+// 50 alone.
 func (s *Messages) PutMessages(ctx context.Context, ms []events.Message) error {
 	if len(ms) == 0 {
 		return nil
@@ -69,7 +70,7 @@ func (s *Messages) PutMessages(ctx context.Context, ms []events.Message) error {
 	return s.transact(ctx, "write messages", func() (err error) { return s.records.put(ctx, ms, nil) })
 }
 
-// MessagesByID gives those of the ids that exist in the channel, about 4 µs each.
+// MessagesByID gives those of the ids that exist in the channel, about 5 µs each.
 func (s *Messages) MessagesByID(ctx context.Context, channel events.ChannelID, ids []events.MessageID) (map[events.MessageID]events.Message, error) {
 	found := make(map[events.MessageID]events.Message, len(ids))
 	if len(ids) == 0 {

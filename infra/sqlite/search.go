@@ -69,8 +69,8 @@ func (s *Search) prepare(ctx context.Context) error {
 }
 
 // IndexMessages writes the batch, all or nothing; a search finds it at once.
-// Errors are those of [Messages.PutMessages]. It costs some 20 µs a short
-// message in batches of 100 to 1,000.
+// Errors are those of [Messages.PutMessages]. It costs some 20
+// core-µs a short message in batches of 1,000, 30 in batches of 100 and 120 alone.
 func (s *Search) IndexMessages(ctx context.Context, ms []events.Message) error {
 	if len(ms) == 0 {
 		return nil
@@ -95,8 +95,9 @@ func (s *Search) IndexMessages(ctx context.Context, ms []events.Message) error {
 // and nothing in q.Text is an operator; Chinese, Japanese, Korean and Thai are
 // found at any character. A text without a word finds nothing.
 //
-// Up to 64 channels it costs the page that it gives; for more, also the hits in
-// other channels that it passes over. Errors match [events.ErrInvalid] for more
+// Up to 64 channels it costs the page that it gives, and where the last word is
+// longer than three characters some 0.3 µs for each message that has a word which
+// begins so; for more channels also the hits elsewhere that it passes over. Errors match [events.ErrInvalid] for more
 // than 128 words.
 func (s *Search) SearchMessages(ctx context.Context, q events.SearchQuery) (events.SearchPage, error) {
 	page := events.SearchPage{Hits: []events.Hit{}}

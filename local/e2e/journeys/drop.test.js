@@ -49,6 +49,23 @@ test('a dropped connection shows, comes back, and misses nothing', journey(() =>
   }
 }));
 
+test('more than a resume replays is read from the history', journey(() => s.browser, async ({ arrive }) => {
+  const { wire, bob, id, alice } = await wired(arrive);
+  const MISSED = 230; // a resume replays 200 of a channel
+  try {
+    wire.cut();
+    await lost(alice);
+    for (let i = 1; i <= MISSED; i++) await bob.say(id, `Message ${i}`);
+    wire.mend();
+    await until('all are there', async () => (await alice.texts()).at(-1) === `Message ${MISSED}`, 30_000);
+    assert.deepEqual(await alice.texts(), Array.from({ length: MISSED + 1 }, (_, i) => `Message ${i}`));
+    await bob.say(id, 'And on');
+    await alice.message('And on').waitFor();
+  } finally {
+    await wire.close();
+  }
+}));
+
 test('a message whose answer is lost is sent again and stays one', journey(() => s.browser, async ({ arrive }) => {
   const { wire, bob, id, alice } = await wired(arrive);
   try {

@@ -38,3 +38,22 @@ test('search finds what was said, and goes there', journey(() => s.browser, asyn
   await alice.at('search').press('Escape');
   assert.equal(await alice.at('results').isVisible(), false);
 }));
+
+test('on a phone a result gives way to its message', journey(() => s.browser, async ({ arrive }) => {
+  const alice = await arrive(s.url, unique('alice'));
+  const word = `thyme${process.pid}`;
+  await alice.page.setViewportSize({ width: 1200, height: 760 });
+  await alice.createChannel(unique('Pantry'));
+  await alice.page.setViewportSize({ width: 390, height: 760 });
+  await alice.say(`Fresh ${word}`);
+  await alice.message(word).waitFor();
+  await until('it is found', async () => {
+    await alice.at('search').fill('');
+    await alice.at('search').fill(word);
+    return alice.at('hit').waitFor({ timeout: 1500 }).then(() => true, () => false);
+  });
+  assert.equal(await alice.at('results').isVisible(), true);
+  await alice.at('hit').click();
+  await until('the panel is gone', async () => !(await alice.at('results').isVisible()));
+  await until('the message has the focus', () => alice.message(word).evaluate((n) => n === document.activeElement));
+}));

@@ -57,6 +57,11 @@ export class Search {
     this.#box.focus();
   }
 
+  // #giveWay closes the panel where it covers the channel.
+  #giveWay() {
+    if (matchMedia('(max-width: 68rem)').matches) this.#panel.hidden = true;
+  }
+
   async #run() {
     clearTimeout(this.#timer);
     this.#turn++;
@@ -95,7 +100,7 @@ export class Search {
   #item({ message, snippet }, query) {
     const channel = this.#channels.get(message.channel_id);
     return el('li', {},
-      el('a', { href: `#/c/${message.channel_id}/${message.seq}`, 'data-testid': 'hit' },
+      el('a', { href: `#/c/${message.channel_id}/${message.seq}`, 'data-testid': 'hit', onclick: () => this.#giveWay() },
         el('span', { className: 'hit-head' },
           el('strong', {}, message.author_id), ` in ${channel?.name ?? message.channel_id}, `,
           el('time', { dateTime: message.sent_at }, when.format(new Date(message.sent_at)))),
