@@ -16,14 +16,16 @@ const idsAtOnce = 100
 // MessagesByID gives those of the ids that exist in the channel, for one request
 // an id and one for each hundred rows of a partition.
 func (s *Store) MessagesByID(ctx context.Context, channel events.ChannelID, ids []events.MessageID) (map[events.MessageID]events.Message, error) {
-	err := s.ready(ctx)
 	found := make(map[events.MessageID]events.Message, len(ids))
-	ids = askable(ids)
-	if err == nil && len(ids) > 0 && channel != "" && len(channel) <= maxKey {
-		err = s.messagesByID(ctx, channel, ids, found)
-	}
+	err := s.call(ctx, "messages_by_id", func(ctx context.Context) error {
+		ids := askable(ids)
+		if len(ids) == 0 || channel == "" || len(channel) > maxKey {
+			return nil
+		}
+		return s.messagesByID(ctx, channel, ids, found)
+	}, "read %d messages of %s by id", len(ids), channel)
 	if err != nil {
-		return nil, fail(err, "read %d messages of %s by id", len(ids), channel)
+		return nil, err
 	}
 	return found, nil
 }

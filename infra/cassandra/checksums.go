@@ -14,10 +14,15 @@ const scanPage = 2_000
 
 // Checksums sums all messages, by channel. It reads everything, in the order of
 // the partitions' tokens.
-func (s *Store) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
-	if err := s.ready(ctx); err != nil {
-		return nil, fail(err, "checksum messages")
-	}
+func (s *Store) Checksums(ctx context.Context) (sums map[events.ChannelID]events.Checksum, err error) {
+	err = s.call(ctx, "checksums", func(ctx context.Context) error {
+		sums, err = s.checksums(ctx)
+		return err
+	}, "checksum messages")
+	return sums, err
+}
+
+func (s *Store) checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
 	sums := map[events.ChannelID]events.Checksum{}
 	var channel string
 	var failed error
@@ -40,7 +45,7 @@ func (s *Store) Checksums(ctx context.Context) (map[events.ChannelID]events.Chec
 		err = failed
 	}
 	if err != nil {
-		return nil, fail(err, "checksum messages")
+		return nil, err
 	}
 	return sums, nil
 }

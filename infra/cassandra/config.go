@@ -13,6 +13,7 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config says where the cluster is. The zero value of everything works for a
@@ -34,9 +35,10 @@ type Config struct {
 	ConnectWait time.Duration `env:"CASSANDRA_CONNECT_WAIT" envDefault:"30s"`     // how long Open tries
 	Speculate   time.Duration `env:"CASSANDRA_SPECULATE_AFTER" envDefault:"50ms"` // a read goes to a second node; negative: never
 	Connections int           `env:"CASSANDRA_CONNECTIONS" envDefault:"4"`        // to each node
-	InFlight    int           `env:"CASSANDRA_IN_FLIGHT" envDefault:"128"`        // requests of all callers together
+	InFlight    int           `env:"CASSANDRA_IN_FLIGHT" envDefault:"256"`        // requests of all callers together
 
-	Logger *slog.Logger `env:"-"` // slog.Default if nil
+	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
+	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
 }
 
 func (c Config) withDefaults() Config {
@@ -51,7 +53,7 @@ func (c Config) withDefaults() Config {
 	}
 	orDefault(&c.Replicas, 1)
 	orDefault(&c.Connections, 4)
-	orDefault(&c.InFlight, 128)
+	orDefault(&c.InFlight, 256)
 	orDefault(&c.Timeout, 6*time.Second)
 	orDefault(&c.ConnectWait, 30*time.Second)
 	if c.Speculate == 0 {

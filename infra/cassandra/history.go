@@ -15,19 +15,15 @@ import (
 // channel is an empty one. A page takes one request to each side; in a channel
 // of more than 16,384 messages some ten, in three rounds. Never does it read
 // more buckets than some four times Limit, however far apart messages are.
-func (s *Store) History(ctx context.Context, q events.HistoryQuery) (events.HistoryPage, error) {
-	var page events.HistoryPage
-	if err := validate(q); err != nil {
-		return page, err
-	}
-	err := s.ready(ctx)
-	if err == nil && q.Channel != "" && len(q.Channel) <= maxKey {
+func (s *Store) History(ctx context.Context, q events.HistoryQuery) (page events.HistoryPage, err error) {
+	err = s.call(ctx, "history", func(ctx context.Context) error {
+		if err := validate(q); err != nil || q.Channel == "" || len(q.Channel) > maxKey {
+			return err
+		}
 		page, err = s.history(ctx, q)
-	}
-	if err != nil {
-		return events.HistoryPage{}, fail(err, "read history of %s", q.Channel)
-	}
-	return page, nil
+		return err
+	}, "read history of %s", q.Channel)
+	return page, err
 }
 
 func validate(q events.HistoryQuery) error {

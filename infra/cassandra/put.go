@@ -3,6 +3,7 @@ package cassandra
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -31,12 +32,16 @@ const (
 // It costs two small requests a message and one for each hundred rows of a
 // channel; in a channel with more than 16,384 messages two more for each 500.
 func (s *Store) PutMessages(ctx context.Context, ms []events.Message) error {
-	if err := s.ready(ctx); err != nil {
-		return fail(err, "write %d messages", len(ms))
+	if len(ms) == 0 {
+		return nil
 	}
+	return s.call(ctx, "put_messages", func(ctx context.Context) error { return s.putAll(ctx, ms) }, "write %d messages", len(ms))
+}
+
+func (s *Store) putAll(ctx context.Context, ms []events.Message) error {
 	for i := range ms {
 		if err := check(&ms[i]); err != nil {
-			return fail(err, "write %d messages: message %q with sequence %d", len(ms), ms[i].ID, ms[i].Seq)
+			return fmt.Errorf("message %q with sequence %d: %w", ms[i].ID, ms[i].Seq, err)
 		}
 	}
 	ms = slices.Clone(ms)
@@ -60,7 +65,7 @@ func (s *Store) PutMessages(ctx context.Context, ms []events.Message) error {
 			// the same call.
 			for chunk := range slices.Chunk(of, chunkRows) {
 				if err := s.putChunk(ctx, channel, chunk); err != nil {
-					return fail(err, "write %d messages of %s", len(of), channel)
+					return fmt.Errorf("channel %s: %w", channel, err)
 				}
 			}
 			return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/chat-platform/chat/events"
@@ -23,6 +24,8 @@ type Store struct {
 	slots   *semaphore.Weighted // requests under way
 	up      *hostSet
 	spec    gocql.SpeculativeExecutionPolicy
+
+	seconds *prometheus.HistogramVec
 
 	closed atomic.Bool
 	once   sync.Once
@@ -43,7 +46,8 @@ func open(ctx context.Context, cfg Config, sh shape, observer gocql.QueryObserve
 	}
 	s := &Store{
 		cfg: cfg, shape: sh, fills: newFills(), slots: semaphore.NewWeighted(int64(cfg.InFlight)), up: newHostSet(),
-		spec: &gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: max(cfg.Speculate, 1)},
+		seconds: newSeconds(cfg.Registerer),
+		spec:    &gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: max(cfg.Speculate, 1)},
 	}
 	nodes := gocql.RoundRobinHostPolicy()
 	if cfg.Datacenter != "" {
@@ -74,14 +78,6 @@ func connect(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) (*go
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
 	}
-}
-
-// ready tells whether a call may begin.
-func (s *Store) ready(ctx context.Context) error {
-	if s.closed.Load() {
-		return errClosed
-	}
-	return ctx.Err()
 }
 
 // read prepares a query that may be asked of two nodes at once.
@@ -126,25 +122,26 @@ const truncateTimeout = 70 * time.Second
 // Reset drops all messages, by truncating the tables, which takes all nodes and
 // up to a minute. Cassandra keeps a snapshot unless its auto_snapshot is off.
 func (s *Store) Reset(ctx context.Context) error {
-	if err := s.ready(ctx); err != nil {
-		return fail(err, "reset messages")
-	}
+	return s.call(ctx, "reset", s.reset, "reset messages")
+}
+
+func (s *Store) reset(ctx context.Context) error {
 	// Truncating takes longer than requests may.
 	cluster, err := s.cfg.cluster()
 	if err != nil {
-		return fail(err, "reset messages")
+		return err
 	}
 	cluster.Keyspace, cluster.NumConns, cluster.Timeout = s.cfg.Keyspace, 1, truncateTimeout
 	session, err := connect(ctx, s.cfg, cluster)
 	if err != nil {
-		return fail(err, "reset messages")
+		return err
 	}
 	defer session.Close()
 	// The index first: a writer in between leaves an entry without rows then, not
 	// rows out of sight.
 	for _, table := range []string{"channel_buckets", "message_ids", "messages"} {
 		if err := session.Query("TRUNCATE " + table).ExecContext(ctx); err != nil {
-			return fail(err, "reset messages: truncate %s", table)
+			return fmt.Errorf("truncate %s: %w", table, err)
 		}
 	}
 	s.fills.clear()
@@ -153,13 +150,9 @@ func (s *Store) Reset(ctx context.Context) error {
 
 // Ping asks a node for a sign of life; events.ErrUnavailable if none comes.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.ready(ctx); err != nil {
-		return fail(err, "ping messages store")
-	}
-	if err := s.session.Query("SELECT key FROM system.local").ExecContext(ctx); err != nil {
-		return fail(err, "ping messages store")
-	}
-	return nil
+	return s.call(ctx, "ping", func(ctx context.Context) error {
+		return s.session.Query("SELECT key FROM system.local").ExecContext(ctx)
+	}, "ping messages store")
 }
 
 // Close ends the connections. Calls under way fail with events.ErrUnavailable.
