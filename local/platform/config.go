@@ -1,12 +1,16 @@
 package platform
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
+	"github.com/chat-platform/chat/infra/stores/messages"
+	"github.com/chat-platform/chat/infra/stores/metadata"
+	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/issuer"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
@@ -25,6 +29,9 @@ type Config struct {
 	Public     string   `env:"PUBLIC_URL"` // under which clients reach the platform; http://localhost:<port> if empty
 
 	Log          nats.Config
+	Messages     messages.Config
+	Metadata     metadata.Config
+	Search       search.Config
 	Dev          issuer.Config
 	Fanout       fanout.Config
 	Notification notification.Config
@@ -40,7 +47,7 @@ func (c Config) Validate() error {
 	if c.NATSPort < -1 || c.NATSPort > 65535 {
 		return fmt.Errorf("NATS_PORT is %d, expected -1 to 65535", c.NATSPort)
 	}
-	return c.Fanout.Validate()
+	return errors.Join(c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate())
 }
 
 // publicURL is where clients find the platform.
