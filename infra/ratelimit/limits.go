@@ -44,7 +44,7 @@ func (l Limits) of(caller events.Caller, route string) (string, Rate) {
 	return route, l.Change
 }
 
-// Key names a bucket.
+// Key names a bucket. Limit holds no colon.
 type Key struct {
 	Limit string
 	User  events.UserID

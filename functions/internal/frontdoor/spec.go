@@ -63,8 +63,8 @@ func (s Spec) withDefaults(maxBody int64) (Spec, error) {
 		return s, fmt.Errorf("spec of function %q: method %q and path %q go together", s.Name, s.Method, s.Path)
 	case s.Path != "" && s.Path[0] != '/':
 		return s, fmt.Errorf("spec of function %q: path %q does not begin with /", s.Name, s.Path)
-	case strings.ContainsAny(s.Name+s.Limit, "\"\\"):
-		return s, fmt.Errorf("spec of function %q: name or limit %q holds a quote or a backslash", s.Name, s.Limit)
+	case strings.ContainsAny(s.Name+s.Limit, " :\"\\"):
+		return s, fmt.Errorf("spec of function %q: name or limit %q holds a space, a colon, a quote or a backslash", s.Name, s.Limit)
 	case s.MaxBody < 0 || s.MaxInFlight < 0 || s.Timeout < 0:
 		return s, fmt.Errorf("spec of function %q: a limit is negative", s.Name)
 	}

@@ -109,7 +109,7 @@ func debt(t *testing.T, b ratelimit.Buckets) {
 }
 
 func keys(t *testing.T, b ratelimit.Buckets) {
-	others := []ratelimit.Key{{Limit: "read/x", User: "alice"}, {Limit: "send", User: "bob"}, {Limit: "read/x:a", User: "b"}, {Limit: "read/x", User: "a:b"}}
+	others := []ratelimit.Key{{Limit: "read/x", User: "alice"}, {Limit: "send", User: "bob"}, {Limit: "read/x", User: "a:b"}, {Limit: "read", User: "x:a:b"}}
 	take(t, b, alice, slow, 10)
 	for _, k := range others {
 		require.Equal(t, 9, take(t, b, k, slow, 1).Remaining, "%v", k)
