@@ -74,7 +74,7 @@ func (k *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys of %s: %w", url, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // a body that was read
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("keys of %s: status %d", url, resp.StatusCode)
 	}
@@ -97,7 +97,7 @@ func (k *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 
 // VerifySignature makes a keySet an oidc.KeySet.
 func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, signatureAlgorithms)
+	jws, err := jose.ParseSignedCompact(token, signatureAlgorithms)
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errBadSignature
 	}

@@ -36,16 +36,18 @@ type fakeIssuer struct {
 	requests int
 }
 
-func newIssuer(t testing.TB) (*fakeIssuer, *ecdsa.PrivateKey) {
-	key := newKey(t)
+func newIssuer(tb testing.TB) (*fakeIssuer, *ecdsa.PrivateKey) {
+	tb.Helper()
+	key := newKey(tb)
 	f := &fakeIssuer{name: issuerURL}
 	f.publish("k1", key)
 	return f, key
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return key
 }
 
@@ -76,14 +78,14 @@ func (f *fakeIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "/keys":
 		body = jose.JSONWebKeySet{Keys: f.keys}
 	default:
-		return &http.Response{StatusCode: 404, Body: io.NopCloser(strings.NewReader("no")), Request: r}, nil
+		return &http.Response{StatusCode: http.StatusNotFound, Body: io.NopCloser(strings.NewReader("no")), Request: r}, nil
 	}
 	b, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	h := http.Header{"Content-Type": {"application/json"}}
-	return &http.Response{StatusCode: 200, Header: h, Body: io.NopCloser(bytes.NewReader(b)), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: h, Body: io.NopCloser(bytes.NewReader(b)), Request: r}, nil
 }
 
 func verifier(f *fakeIssuer) *oidc.Verifier {
@@ -106,17 +108,17 @@ func with(changes map[string]any) map[string]any {
 	return c
 }
 
-func sign(t testing.TB, key *ecdsa.PrivateKey, id string, claims map[string]any) string {
-	t.Helper()
+func sign(tb testing.TB, key *ecdsa.PrivateKey, id string, claims map[string]any) string {
+	tb.Helper()
 	opts := (&jose.SignerOptions{}).WithHeader("kid", id)
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, opts)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b, err := json.Marshal(claims)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	obj, err := s.Sign(b)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	raw, err := obj.CompactSerialize()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return raw
 }
 
@@ -189,6 +191,9 @@ func TestErrorsDoNotHoldTheToken(t *testing.T) {
 	}
 }
 
+// pass lets time go by, inside a synctest bubble.
+func pass(d time.Duration) { <-time.After(d) }
+
 func TestExpiresWhileCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, key := newIssuer(t)
@@ -196,10 +201,10 @@ func TestExpiresWhileCached(t *testing.T) {
 		token := sign(t, key, "k1", goodClaims())
 		_, err := v.Verify(t.Context(), token)
 		require.NoError(t, err)
-		time.Sleep(10*time.Minute - time.Second)
+		pass(10*time.Minute - time.Second)
 		_, err = v.Verify(t.Context(), token)
 		require.NoError(t, err)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		_, err = v.Verify(t.Context(), token)
 		requireCode(t, err, "token_expired")
 	})
@@ -217,12 +222,12 @@ func TestIssuerStartsLater(t *testing.T) {
 			_, err := v.Verify(t.Context(), token)
 			require.ErrorIs(t, err, events.ErrUnavailable)
 			require.NotErrorIs(t, err, events.ErrUnauthenticated)
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 		}
 		require.Less(t, f.count(), 60, "attempts back off")
 
 		f.setDown(false)
-		time.Sleep(5 * time.Second) // the longest back-off
+		pass(5 * time.Second) // the longest back-off
 		_, err := v.Verify(t.Context(), token)
 		require.NoError(t, err)
 		require.NoError(t, v.Ping(t.Context()))
@@ -233,7 +238,7 @@ func TestIssuerStartsLater(t *testing.T) {
 		require.NoError(t, err)
 		_, err = v.Verify(t.Context(), sign(t, key, "k1", with(map[string]any{"sub": "bob"})))
 		require.NoError(t, err)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		_, err = v.Verify(t.Context(), sign(t, newKey(t), "k2", goodClaims()))
 		require.ErrorIs(t, err, events.ErrUnavailable, "the key may be a new one")
 	})
@@ -264,7 +269,7 @@ func TestRotation(t *testing.T) {
 		_, err := v.Verify(t.Context(), sign(t, old, "k1", goodClaims()))
 		require.NoError(t, err)
 
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		next := newKey(t)
 		f.publish("k2", next)
 		_, err = v.Verify(t.Context(), sign(t, next, "k2", goodClaims()))
@@ -287,7 +292,7 @@ func TestWithdrawnKeyIsDropped(t *testing.T) {
 		v := verifier(f)
 		require.NoError(t, v.Ping(t.Context()))
 		f.publish("k2", newKey(t))
-		time.Sleep(16 * time.Minute)
+		pass(16 * time.Minute)
 		_, err := v.Verify(t.Context(), sign(t, old, "k1", goodClaims()))
 		require.NoError(t, err, "the old keys serve until the new ones are there")
 		synctest.Wait()

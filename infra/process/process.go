@@ -137,7 +137,7 @@ func (p *Process) fail(err error) int {
 	if p.Log != nil && p.settings.Log.Format == observability.JSON {
 		p.Log.Error("exit", "error", err)
 	} else {
-		fmt.Fprintf(p.Stderr, "%s: %v\n", p.Name, err) //nolint:errcheck // nowhere to say it
+		fmt.Fprintf(p.Stderr, "%s: %v\n", p.Name, err)
 	}
 	return 1
 }

@@ -178,7 +178,7 @@ func serving(t *testing.T, h http.Handler, setup func(*process.Process), environ
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:noctx // a test
+	resp, err := http.Get(url)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -216,7 +216,7 @@ func TestServe(t *testing.T) {
 
 	r.signals <- syscall.SIGTERM
 	require.Equal(t, 0, r.exit(t))
-	_, err := http.Get(url + "/hello") //nolint:noctx,bodyclose // refused
+	_, err := http.Get(url + "/hello")
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
@@ -244,14 +244,14 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 		close(entered)
 		<-release
 		if r.Context().Err() != nil {
-			http.Error(w, "cut", 500)
+			http.Error(w, "cut", http.StatusInternalServerError)
 		}
 		fmt.Fprint(w, "done")
 	})
 	r, url := serving(t, inner, nil, "DRAIN_DELAY=200ms")
 	answer := make(chan string, 1)
 	go func() {
-		resp, err := http.Get(url + "/slow") //nolint:noctx // a test
+		resp, err := http.Get(url + "/slow")
 		if err != nil {
 			answer <- err.Error()
 			return
@@ -263,12 +263,12 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 	<-entered
 	r.signals <- syscall.SIGTERM
 	require.Eventually(t, func() bool {
-		resp, err := http.Get(url + "/health/readiness") //nolint:noctx // a test
+		resp, err := http.Get(url + "/health/readiness")
 		if err != nil {
 			return true // the delay is over already
 		}
 		defer resp.Body.Close()
-		return resp.StatusCode == 503
+		return resp.StatusCode == http.StatusServiceUnavailable
 	}, 5*time.Second, 5*time.Millisecond, "not ready while draining")
 	close(release)
 	require.Equal(t, "done", <-answer)
@@ -282,7 +282,7 @@ func TestDrainIsBounded(t *testing.T) {
 		<-r.Context().Done() // ended by the cut only
 	})
 	r, url := serving(t, inner, nil, "DRAIN_TIMEOUT=20ms")
-	go http.Get(url + "/x") //nolint:noctx,bodyclose,errcheck // cut off
+	go http.Get(url + "/x") // cut off
 	<-entered
 	r.signals <- syscall.SIGTERM
 	require.Equal(t, 0, r.exit(t))
@@ -306,7 +306,7 @@ func TestSecondSignalKills(t *testing.T) {
 }
 
 func TestListenFaults(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port

@@ -97,6 +97,8 @@ func (p *Process) ServeOn(ctx context.Context, ln net.Listener, handler http.Han
 			p.Log.Debug("close", "error", err)
 		}
 	}
-	<-failed // http.ErrServerClosed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	}
 	return nil
 }

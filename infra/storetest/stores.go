@@ -1,59 +1,14 @@
 // Package storetest is the one conformance suite of every store adapter,
-// embedded and real alike, and the interfaces that they have in common.
-//
-// Stores are views of the log. All writes are upserts keyed by the record and
-// decided by its sequence, so that they may come twice, late and in any order,
-// from any number of writers. There are no joins or transactions across stores
-// and no offsets.
+// embedded and real alike. What it judges them by are the interfaces of
+// infra/stores.
 package storetest
 
-import (
-	"context"
+import "github.com/chat-platform/chat/infra/stores"
 
-	"github.com/chat-platform/chat/events"
+// The interfaces that adapters implement.
+type (
+	View     = stores.View
+	Messages = stores.Messages
+	Metadata = stores.Metadata
+	Search   = stores.Search
 )
-
-// View is what all stores have in common.
-type View interface {
-	// Checksums sums all records, by channel. It reads everything.
-	Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error)
-	// Reset drops all content.
-	Reset(ctx context.Context) error
-	// Ping tells whether the store answers; events.ErrUnavailable if not.
-	Ping(ctx context.Context) error
-	Close() error
-}
-
-// Messages stores the messages of channels. For one message id the lowest
-// sequence wins.
-type Messages interface {
-	View
-	PutMessages(ctx context.Context, ms []events.Message) error
-	History(ctx context.Context, q events.HistoryQuery) (events.HistoryPage, error)
-	// MessagesByID gives those of the ids that exist in the channel.
-	MessagesByID(ctx context.Context, channel events.ChannelID, ids []events.MessageID) (map[events.MessageID]events.Message, error)
-}
-
-// Metadata stores channels and memberships; the highest sequence wins.
-type Metadata interface {
-	View
-	PutChannels(ctx context.Context, cs []events.Channel) error
-	PutMembers(ctx context.Context, ms []events.Member) error
-	// ChannelByID gives events.ErrChannelNotFound where there is none.
-	ChannelByID(ctx context.Context, id events.ChannelID) (events.Channel, error)
-	// PublicChannels lists by id, those after the given one.
-	PublicChannels(ctx context.Context, after events.ChannelID, limit int) ([]events.Channel, error)
-	// ChannelsOf lists a user's active memberships by channel id. A channel
-	// whose own event has not come yet has but its id.
-	ChannelsOf(ctx context.Context, user events.UserID, after events.ChannelID, limit int) ([]events.Membership, error)
-	// MembersOf lists a channel's active members by user id.
-	MembersOf(ctx context.Context, channel events.ChannelID, after events.UserID, limit int) ([]events.Member, error)
-}
-
-// Search finds messages by their words. For one message id the lowest sequence
-// wins.
-type Search interface {
-	View
-	IndexMessages(ctx context.Context, ms []events.Message) error
-	SearchMessages(ctx context.Context, q events.SearchQuery) (events.SearchPage, error)
-}

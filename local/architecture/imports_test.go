@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,15 +92,17 @@ var rules = []rule{
 	{"longrunning/cmd", []string{"events", "longrunning", "infra"}, "a main wires adapters to services"},
 	{"longrunning", []string{"events", "longrunning/internal", "infra/nats"}, "the services speak to the log and to nobody else"},
 	{"infra/nats", []string{"events", "infra/nats"}, "an adapter knows the contract and its product"},
-	{"infra/storetest", []string{"events"}, "one suite judges all adapters, so it knows none"},
+	{"infra/servertest", []string{"events"}, "it knows images and ports, and no adapter"},
+	{"infra/storetest", []string{"events", "infra/stores"}, "one suite judges all adapters, so it knows none"},
+	{"infra/stores", []string{"events", "infra"}, "the one place that chooses among adapters"},
 	{"infra/process", []string{"infra/observability"}, "start-up is the same for every main"},
 	{"infra", []string{"events"}, "an adapter knows the contract and its product"},
 	{"local", []string{"events", "functions", "longrunning", "infra", "local"}, "the local platform wires everything"},
 }
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
-// real embedded stores and the conformance suite instead of mocks.
-var testsMay = []string{"infra/nats", "infra/sqlite", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
+// real embedded stores, the real servers and the conformance suite instead of mocks.
+var testsMay = []string{"infra/nats", "infra/sqlite", "infra/servertest", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {
@@ -124,9 +127,9 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/servertest", "infra/storetest"}
 	for _, f := range files(t) {
-		if f.test || under(f.dir, append(support, "local", "infra/storetest")...) {
+		if f.test || under(f.dir, append(support, "local")...) {
 			continue
 		}
 		for _, imported := range f.imports {
@@ -168,15 +171,19 @@ func TestDriversLiveInTheirAdapter(t *testing.T) {
 	}
 }
 
-// I2: nothing that a command is linked with can write a store. Only function
-// mains see adapters, and a command's main may name no writing method.
-func TestNoCommandNamesAStoresWriteSide(t *testing.T) {
+// I2: nothing that a command or a query is linked with can write a store. Only
+// function mains see stores, and theirs open them to read and name no writing
+// method.
+func TestOnlyWritersNameAStoresWriteSide(t *testing.T) {
+	opensToWrite := regexp.MustCompile(`\b(messages|metadata|search)\.Open\b`)
 	writes := []string{"PutMessages", "PutChannels", "PutMembers", "IndexMessages"}
-	commands, err := os.ReadDir(filepath.Join(root, "functions/command"))
-	require.NoError(t, err)
 	folders := []string{"functions/internal/membership"}
-	for _, c := range commands {
-		folders = append(folders, "functions/command/"+c.Name(), "functions/cmd/"+c.Name())
+	for _, side := range []string{"functions/command/", "functions/query/"} {
+		handlers, err := os.ReadDir(filepath.Join(root, side))
+		require.NoError(t, err)
+		for _, h := range handlers {
+			folders = append(folders, side+h.Name(), "functions/cmd/"+h.Name())
+		}
 	}
 	seen := 0
 	for _, f := range files(t) {
@@ -189,8 +196,9 @@ func TestNoCommandNamesAStoresWriteSide(t *testing.T) {
 		for _, w := range writes {
 			assert.NotContains(t, string(source), w, "I2: %s names %s", f.path, w)
 		}
+		assert.NotRegexp(t, opensToWrite, string(source), "I2: %s opens a store to write", f.path)
 	}
-	assert.NotZero(t, seen, "no command found")
+	assert.NotZero(t, seen, "no command or query found")
 }
 
 func TestFolderNamesSaySomething(t *testing.T) {

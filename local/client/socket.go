@@ -33,7 +33,8 @@ type Socket struct {
 
 // Connect opens a WebSocket and identifies, or resumes where cursor is not
 // empty. Heartbeats are sent until the socket is closed. The frame is the
-// platform's "ready", "resumed" or "invalid_session".
+// platform's "ready", "resumed" or "invalid_session"; what is replayed before it is
+// passed over.
 func (c *Client) Connect(ctx context.Context, cursor string) (*Socket, Frame, error) {
 	fail := func(err error) (*Socket, Frame, error) {
 		return nil, Frame{}, fmt.Errorf("connect %s: %w", c.user, err)

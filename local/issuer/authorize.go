@@ -119,7 +119,7 @@ func (i *Issuer) back(w http.ResponseWriter, r *http.Request, params, answer url
 	q.Set("iss", i.url)
 	target.RawQuery = q.Encode()
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, target.String(), http.StatusSeeOther)
+	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // a URL of this machine, see local
 }
 
 func (i *Issuer) ask(w http.ResponseWriter, status int, params url.Values, name, fault string) {
@@ -144,7 +144,7 @@ func (i *Issuer) show(w http.ResponseWriter, status int, target string, p page) 
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; form-action 'self' "+target+"; frame-ancestors 'none'; base-uri 'none'")
 	w.WriteHeader(status)
-	formTemplate.Execute(w, p) //nolint:errcheck // the asker is gone
+	_ = formTemplate.Execute(w, p) // or the asker is gone
 }
 
 // logout ends the session that id_token_hint (an ID token of ours, expired or
@@ -175,11 +175,11 @@ func (i *Issuer) logout(w http.ResponseWriter, r *http.Request) {
 		q.Set("state", state)
 		target.RawQuery = q.Encode()
 	}
-	http.Redirect(w, r, target.String(), http.StatusSeeOther)
+	http.Redirect(w, r, target.String(), http.StatusSeeOther) //nolint:gosec // a URL of this machine, see local
 }
 
 func stylesheet(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
-	w.Write(css) //nolint:errcheck // the asker is gone
+	_, _ = w.Write(css) // or the asker is gone
 }

@@ -72,7 +72,7 @@ func do(client *http.Client, req *http.Request, answer any) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, events.ErrUnavailable)
 	}
-	defer resp.Body.Close() //nolint:errcheck // a body that was read
+	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, events.ErrUnavailable)

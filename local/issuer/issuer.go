@@ -185,6 +185,6 @@ func (i *Issuer) keys(w http.ResponseWriter, _ *http.Request) {
 
 func random() string {
 	var b [24]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

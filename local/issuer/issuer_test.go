@@ -35,17 +35,17 @@ func (w *world) pass(d time.Duration) { w.skew.Add(int64(d)) }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
 
-func serve(t testing.TB, dir string) *world {
-	t.Helper()
+func serve(tb testing.TB, dir string) *world {
+	tb.Helper()
 	mux := http.NewServeMux()
 	srv := httptest.NewServer(mux)
-	t.Cleanup(srv.Close)
+	tb.Cleanup(srv.Close)
 	w := &world{base: srv.URL, dir: dir, skew: &atomic.Int64{}, client: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	var err error
 	w.Issuer, err = issuer.New(issuer.Config{BaseURL: srv.URL, Listener: srv.Listener.Addr(), Dir: dir, Now: w.now})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	mux.Handle("/dev/", w.Handler())
 	return w
 }
@@ -61,14 +61,14 @@ type answer struct {
 	Description string `json:"error_description"`
 }
 
-func (w *world) do(t testing.TB, method, path string, form url.Values, header ...string) answer {
-	t.Helper()
+func (w *world) do(tb testing.TB, method, path string, form url.Values, header ...string) answer {
+	tb.Helper()
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, w.base+path, body)
-	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(tb.Context(), method, w.base+path, body)
+	require.NoError(tb, err)
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -80,24 +80,24 @@ func (w *world) do(t testing.TB, method, path string, form url.Values, header ..
 		}
 	}
 	resp, err := w.client.Do(req)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	a := answer{status: resp.StatusCode, header: resp.Header, body: string(b)}
 	if resp.Header.Get("Content-Type") == "application/json" {
-		require.NoError(t, json.Unmarshal(b, &a))
+		require.NoError(tb, json.Unmarshal(b, &a))
 	}
 	return a
 }
 
-func (w *world) token(t testing.TB, pairs ...string) answer {
-	t.Helper()
+func (w *world) token(tb testing.TB, pairs ...string) answer {
+	tb.Helper()
 	form := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	return w.do(t, "POST", "/dev/token", form)
+	return w.do(tb, "POST", "/dev/token", form)
 }
 
 const redirect = "http://127.0.0.1:9/app"
@@ -121,36 +121,36 @@ func authRequest(changes ...string) url.Values {
 }
 
 // code logs in and gives the code that comes back.
-func (w *world) code(t testing.TB, user string) string {
-	t.Helper()
+func (w *world) code(tb testing.TB, user string) string {
+	tb.Helper()
 	form := authRequest()
 	form.Set("username", user)
-	a := w.do(t, "POST", "/dev/authorize", form)
-	require.Equal(t, http.StatusSeeOther, a.status, a.body)
+	a := w.do(tb, "POST", "/dev/authorize", form)
+	require.Equal(tb, http.StatusSeeOther, a.status, a.body)
 	u, err := url.Parse(a.header.Get("Location"))
-	require.NoError(t, err)
-	require.Equal(t, "127.0.0.1:9", u.Host)
-	require.Equal(t, "s&1", u.Query().Get("state"))
-	require.Equal(t, w.URL(), u.Query().Get("iss"))
-	require.NotEmpty(t, u.Query().Get("code"))
+	require.NoError(tb, err)
+	require.Equal(tb, "127.0.0.1:9", u.Host)
+	require.Equal(tb, "s&1", u.Query().Get("state"))
+	require.Equal(tb, w.URL(), u.Query().Get("iss"))
+	require.NotEmpty(tb, u.Query().Get("code"))
 	return u.Query().Get("code")
 }
 
-func (w *world) exchange(t testing.TB, code string, changes ...string) answer {
-	t.Helper()
+func (w *world) exchange(tb testing.TB, code string, changes ...string) answer {
+	tb.Helper()
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "client_id": {"chat-web"}, "redirect_uri": {redirect}, "code_verifier": {"verifier-1"}}
 	for i := 0; i < len(changes); i += 2 {
 		form.Set(changes[i], changes[i+1])
 	}
-	return w.do(t, "POST", "/dev/token", form)
+	return w.do(tb, "POST", "/dev/token", form)
 }
 
-func claimsOf(t testing.TB, token string) map[string]any {
-	t.Helper()
+func claimsOf(tb testing.TB, token string) map[string]any {
+	tb.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var c map[string]any
-	require.NoError(t, json.Unmarshal(b, &c))
+	require.NoError(tb, json.Unmarshal(b, &c))
 	return c
 }
 
@@ -417,7 +417,7 @@ func FuzzTokenForm(f *testing.F) {
 	f.Add("grant_type=password&username=%zz")
 	f.Add("grant_type=password;username=a&&&=")
 	f.Fuzz(func(t *testing.T, body string) {
-		r := httptest.NewRequest("POST", "http://localhost/dev/token", strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/dev/token", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, r)

@@ -10,6 +10,7 @@ package load
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,7 +39,7 @@ type Config struct {
 
 func (c Config) validate() error {
 	u, err := url.Parse(c.URL)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return events.Invalid("invalid_url", "url", "URL %q is not like http://localhost:8080", c.URL)
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -48,11 +49,21 @@ func (c Config) validate() error {
 		name      string
 		n, lo, hi int
 	}{
-		{"rate", c.Rate, 1, 100_000}, {"channels", c.Channels, 1, 1000}, {"listeners", c.Listeners, 0, 1000},
-		{"in-flight", c.InFlight, 1, 10_000}, {"for", int(c.For / time.Millisecond), 1, 600_000}, {"warmup", int(c.Warmup / time.Millisecond), 0, 60_000},
+		{"rate", c.Rate, 1, 100_000}, {"channels", c.Channels, 1, 1000},
+		{"listeners", c.Listeners, 0, 1000}, {"in-flight", c.InFlight, 1, 10_000},
 	} {
 		if b.n < b.lo || b.n > b.hi {
 			return events.Invalid("out_of_range", b.name, "-%s is %d, expected %d to %d", b.name, b.n, b.lo, b.hi)
+		}
+	}
+	for _, b := range []struct {
+		name      string
+		d, lo, hi time.Duration
+	}{
+		{"for", c.For, time.Millisecond, 10 * time.Minute}, {"warmup", c.Warmup, 0, time.Minute},
+	} {
+		if b.d < b.lo || b.d > b.hi {
+			return events.Invalid("out_of_range", b.name, "-%s is %s, expected %s to %s", b.name, b.d, b.lo, b.hi)
 		}
 	}
 	return nil
@@ -109,8 +120,8 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (Result, error) {
 	defer stop()
 	began := time.Now().Add(cfg.Warmup)
 	r.measured.Store(began.UnixNano())
-	if err := r.speak(ctx); err != nil {
-		return Result{}, err
+	if err := errors.Join(r.speak(ctx), ctx.Err()); err != nil {
+		return Result{}, fmt.Errorf("load: %w", err)
 	}
 	took := time.Since(began)
 	r.settle(ctx)

@@ -19,60 +19,23 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/chat-platform/chat/events"
-	"github.com/chat-platform/chat/functions/writer/messagewriter"
-	"github.com/chat-platform/chat/functions/writer/metadatawriter"
-	"github.com/chat-platform/chat/functions/writer/searchwriter"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
-	"github.com/chat-platform/chat/infra/sqlite"
-	"github.com/chat-platform/chat/infra/storetest"
 	"github.com/chat-platform/chat/local/datadir"
+	"github.com/chat-platform/chat/local/views"
 )
 
 // ErrDiffers is the error of a view that was up to date and holds other content
 // than the log says.
 var ErrDiffers = errors.New("the rebuilt view differs from the one that it replaces")
 
-// writer is a view's writing function.
-type writer func(ctx context.Context, batch []events.Event) error
-
-// view is a store that a writer feeds from a stream.
-type view struct {
-	name, file, stream, consumer string
-	open                         func(ctx context.Context, path string) (storetest.View, writer, error)
-}
-
-var views = []view{
-	{"messages", datadir.Messages, events.StreamMessages, events.ConsumerMessages, func(ctx context.Context, path string) (storetest.View, writer, error) {
-		s, err := sqlite.OpenMessages(ctx, path)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, messagewriter.New(s).Handle, nil
-	}},
-	{"metadata", datadir.Metadata, events.StreamMetadata, events.ConsumerMetadata, func(ctx context.Context, path string) (storetest.View, writer, error) {
-		s, err := sqlite.OpenMetadata(ctx, path)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, metadatawriter.New(s).Handle, nil
-	}},
-	{"search", datadir.Search, events.StreamMessages, events.ConsumerSearch, func(ctx context.Context, path string) (storetest.View, writer, error) {
-		s, err := sqlite.OpenSearch(ctx, path)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, searchwriter.New(s).Handle, nil
-	}},
-}
-
 // Result is a rebuilt view.
 type Result struct {
 	View          string
-	Events        int // of the log that went in
-	Refused       int // events that the writer refuses: they are dead letters in service too
-	Before, After map[events.ChannelID]events.Checksum
-	UpToDate      bool // the old view had applied the whole log
+	Events        int                                  // of the log that went in
+	Refused       int                                  // events that the writer refuses: they are dead letters in service too
+	Before, After map[events.ChannelID]events.Checksum // Before is nil where there was no store
+	UpToDate      bool                                 // the old view had applied the whole log
 	Took          time.Duration
 }
 
@@ -107,45 +70,45 @@ func Run(ctx context.Context, dir string, out io.Writer) ([]Result, error) {
 
 	var results []Result
 	var differing error
-	for _, v := range views {
-		r, err := v.rebuild(ctx, log, dir, out)
+	for _, v := range views.All() {
+		r, err := rebuild(ctx, v, log, dir, out)
 		if err != nil {
-			return results, fmt.Errorf("rebuild %s: %w", v.name, err)
+			return results, fmt.Errorf("rebuild %s: %w", v.Name, err)
 		}
 		results = append(results, r)
-		if r.UpToDate && !r.Equal() {
-			differing = errors.Join(differing, fmt.Errorf("%s: %w", v.name, ErrDiffers))
+		if r.UpToDate && r.Before != nil && !r.Equal() {
+			differing = errors.Join(differing, fmt.Errorf("%s: %w", v.Name, ErrDiffers))
 		}
 		r.print(out)
 	}
 	return results, differing
 }
 
-func (v view) rebuild(ctx context.Context, log *natslog.Log, dir string, out io.Writer) (Result, error) {
-	r := Result{View: v.name}
+func rebuild(ctx context.Context, v views.View, log *natslog.Log, dir string, out io.Writer) (Result, error) {
+	r := Result{View: v.Name}
 	started := time.Now()
-	last, err := log.LastSequence(ctx, v.stream)
+	last, err := log.LastSequence(ctx, v.Stream)
 	if err != nil {
 		return r, err
 	}
-	applied, err := log.Applied(ctx, v.stream, v.consumer)
+	applied, err := log.Applied(ctx, v.Stream, v.Consumer)
 	if err != nil {
 		return r, err
 	}
 	r.UpToDate = applied >= last
-	live := filepath.Join(dir, v.file)
-	if r.Before, err = v.checksums(ctx, live); err != nil {
+	live := filepath.Join(dir, v.File)
+	if r.Before, err = checksums(ctx, v, live); err != nil {
 		return r, err
 	}
 	beside := live + ".rebuild"
 	if err := remove(beside); err != nil {
 		return r, err
 	}
-	store, write, err := v.open(ctx, beside)
+	store, write, err := v.OpenFile(ctx, beside)
 	if err != nil {
 		return r, err
 	}
-	err = v.feed(ctx, log, write, last, out, &r)
+	err = feed(ctx, v, log, write, last, out, &r)
 	if err == nil {
 		r.After, err = store.Checksums(ctx)
 	}
@@ -166,11 +129,11 @@ func (v view) rebuild(ctx context.Context, log *natslog.Log, dir string, out io.
 
 // checksums of the live file; none where it is gone. The old file is closed
 // afterwards, so that nothing of it waits in a write-ahead log.
-func (v view) checksums(ctx context.Context, path string) (map[events.ChannelID]events.Checksum, error) {
+func checksums(ctx context.Context, v views.View, path string) (map[events.ChannelID]events.Checksum, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	store, _, err := v.open(ctx, path)
+	store, _, err := v.OpenFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -190,56 +153,36 @@ func remove(path string) error {
 const batchSize = 1000
 
 // feed hands the log's events up to last to the writer.
-func (v view) feed(ctx context.Context, log *natslog.Log, write writer, last uint64, out io.Writer, r *Result) error {
-	bar := progressbar.NewOptions64(int64(last), progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(fmt.Sprintf("%-10s", v.name)),
+func feed(ctx context.Context, v views.View, log *natslog.Log, write views.Write, last uint64, out io.Writer, r *Result) error {
+	if last == 0 {
+		return nil
+	}
+	bar := progressbar.NewOptions64(int64(last), progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(fmt.Sprintf("%-10s", v.Name)),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionOnCompletion(func() { fmt.Fprintln(out) }))
+		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionSetRenderBlankState(true),
+		progressbar.OptionOnCompletion(func() { fmt.Fprintln(out) }))
 	batch := make([]events.Event, 0, batchSize)
 	flush := func() error {
-		refused, err := apply(ctx, write, batch)
+		refused, err := views.Apply(ctx, write, batch)
 		r.Events, r.Refused = r.Events+len(batch), r.Refused+refused
 		batch = batch[:0]
 		return err
 	}
-	if last > 0 {
-		err := log.Range(ctx, v.stream, nil, 1, last, func(e events.Event) error {
-			batch = append(batch, e)
-			_ = bar.Set64(int64(e.Sequence))
-			if len(batch) == batchSize {
-				return flush()
-			}
+	err := log.Range(ctx, v.Stream, nil, 1, last, func(e events.Event) error {
+		batch = append(batch, e)
+		if len(batch) < batchSize {
 			return nil
-		})
-		if err != nil {
-			return err
 		}
-		if err := flush(); err != nil {
-			return err
-		}
+		_ = bar.Set64(int64(e.Sequence))
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return err
 	}
 	return bar.Finish()
-}
-
-// apply writes a batch; an event that the writer refuses for good is left out
-// and counted, as the source would make it a dead letter.
-func apply(ctx context.Context, write writer, batch []events.Event) (refused int, err error) {
-	if len(batch) == 0 {
-		return 0, nil
-	}
-	err = write(ctx, batch)
-	if err == nil || !events.IsPermanent(err) {
-		return 0, err
-	}
-	if len(batch) == 1 {
-		return 1, nil
-	}
-	half := len(batch) / 2
-	a, err := apply(ctx, write, batch[:half])
-	if err != nil {
-		return a, err
-	}
-	b, err := apply(ctx, write, batch[half:])
-	return a + b, err
 }
 
 func (r Result) print(out io.Writer) {

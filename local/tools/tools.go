@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/chat-platform/chat/events"
@@ -21,21 +22,27 @@ import (
 
 const defaultURL = "http://localhost:8080"
 
-// parse reads a command's flags; help is no failure.
+// parse reads a command's flags. Asking for help is no failure; what is wrong is
+// said in one line.
 func parse(p *process.Process, fs *flag.FlagSet) (help bool, err error) {
-	fs.SetOutput(p.Stderr)
+	fs.SetOutput(io.Discard)
 	args := p.Args
 	if len(args) > 0 {
 		args = args[1:] // the command itself
 	}
 	err = fs.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(p.Stdout, "usage: %s %s [flags]\n", p.Name, fs.Name())
+		fs.SetOutput(p.Stdout)
+		fs.PrintDefaults()
 		return true, nil
+	case err != nil:
+		return false, events.Invalid("invalid_flag", "", "%v; %s %s -h names the flags", err, p.Name, fs.Name())
+	case fs.NArg() > 0:
+		return false, events.Invalid("unknown_argument", "", "%s takes no argument %q; %s %s -h names the flags", fs.Name(), fs.Arg(0), p.Name, fs.Name())
 	}
-	if err == nil && fs.NArg() > 0 {
-		err = events.Invalid("unknown_argument", "", "%s takes no argument %q", fs.Name(), fs.Arg(0))
-	}
-	return false, err
+	return false, nil
 }
 
 // Rebuild rebuilds the stores of DATA_DIR.
@@ -105,7 +112,7 @@ func Invoke(ctx context.Context, p *process.Process) error {
 	fs.StringVar(&cfg.Event, "event", "ok", "a fixture in its testdata, without .json")
 	fs.StringVar(&cfg.Mode, "mode", "structured", "structured, binary or batch")
 	fs.StringVar(&cfg.As, "as", "", "user of the token, instead of the fixture's authid")
-	fs.BoolVar(&cfg.Serve, "serve", false, "keep the function, behind a proxy that adds the token")
+	fs.BoolVar(&cfg.Serve, "serve", false, "keep the function until Ctrl-C, behind a proxy that adds the token")
 	if help, err := parse(p, fs); help || err != nil {
 		return err
 	}

@@ -5,10 +5,10 @@ import (
 	"context"
 
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
-	"github.com/chat-platform/chat/functions/cmd/internal/stores"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/query/listchannels"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/metadata"
 )
 
 func main() { process.Main("listchannels", start.Command(build)) }
@@ -18,7 +18,7 @@ func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := stores.Metadata(ctx, p)
+	metadata, err := start.Store(ctx, p, "metadata", metadata.OpenReader)
 	if err != nil {
 		return nil, err
 	}

@@ -5,16 +5,16 @@ import (
 	"context"
 
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
-	"github.com/chat-platform/chat/functions/cmd/internal/stores"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/writer/messagewriter"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/messages"
 )
 
 func main() { process.Main("messagewriter", start.Writer(build)) }
 
 func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
-	messages, err := stores.Messages(ctx, p)
+	messages, err := start.Store(ctx, p, "messages", messages.Open)
 	if err != nil {
 		return nil, err
 	}

@@ -5,16 +5,16 @@ import (
 	"context"
 
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
-	"github.com/chat-platform/chat/functions/cmd/internal/stores"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/writer/metadatawriter"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/metadata"
 )
 
 func main() { process.Main("metadatawriter", start.Writer(build)) }
 
 func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
-	metadata, err := stores.Metadata(ctx, p)
+	metadata, err := start.Store(ctx, p, "metadata", metadata.Open)
 	if err != nil {
 		return nil, err
 	}

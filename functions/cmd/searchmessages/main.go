@@ -5,11 +5,12 @@ import (
 	"context"
 
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
-	"github.com/chat-platform/chat/functions/cmd/internal/stores"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/internal/membership"
 	"github.com/chat-platform/chat/functions/query/searchmessages"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/metadata"
+	"github.com/chat-platform/chat/infra/stores/search"
 )
 
 func main() { process.Main("searchmessages", start.Command(build)) }
@@ -19,11 +20,11 @@ func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	metadata, err := stores.Metadata(ctx, p)
+	metadata, err := start.Store(ctx, p, "metadata", metadata.OpenReader)
 	if err != nil {
 		return nil, err
 	}
-	search, err := stores.Search(ctx, p)
+	search, err := start.Store(ctx, p, "search", search.OpenReader)
 	if err != nil {
 		return nil, err
 	}

@@ -5,16 +5,16 @@ import (
 	"context"
 
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
-	"github.com/chat-platform/chat/functions/cmd/internal/stores"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/writer/searchwriter"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/search"
 )
 
 func main() { process.Main("searchwriter", start.Writer(build)) }
 
 func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
-	search, err := stores.Search(ctx, p)
+	search, err := start.Store(ctx, p, "search", search.Open)
 	if err != nil {
 		return nil, err
 	}

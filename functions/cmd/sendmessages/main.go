@@ -5,12 +5,12 @@ import (
 	"context"
 
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
-	"github.com/chat-platform/chat/functions/cmd/internal/stores"
 	"github.com/chat-platform/chat/functions/command/sendmessages"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/internal/idempotency"
 	"github.com/chat-platform/chat/functions/internal/membership"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/messages"
 )
 
 func main() { process.Main("sendmessages", start.Command(build)) }
@@ -20,7 +20,7 @@ func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages, err := stores.Messages(ctx, p)
+	messages, err := start.Store(ctx, p, "messages", messages.OpenReader)
 	if err != nil {
 		return nil, err
 	}

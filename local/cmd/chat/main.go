@@ -26,10 +26,17 @@ func main() {
 	commands := map[string]func(context.Context, *process.Process) error{
 		"run": platform.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke,
 	}
-	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+	command := ""
+	if len(os.Args) > 1 {
+		command = os.Args[1]
+	}
+	switch run := commands[command]; {
+	case run != nil:
+		process.Main("chat", run)
+	case command == "help" || command == "-h" || command == "--help":
+		fmt.Print(usage)
+	default:
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
-	run := commands[os.Args[1]]
-	process.Main("chat", run)
 }

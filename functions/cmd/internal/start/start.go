@@ -7,10 +7,11 @@
 //	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it is used)
 //	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
 //	CORS_ORIGINS                     pages that may call, separated by commas; none by default
+//	STORE_…, DATA_DIR, MONGODB_…     which store serves and where it is, see infra/stores/… (where one is used)
 //	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
 //
-// Stores are opened by the package next door, so that functions without one do
-// not carry a driver.
+// A main hands [Store] the function that opens its store, so that functions
+// without one do not carry a driver.
 package start
 
 import (
@@ -23,6 +24,7 @@ import (
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // closeTimeout bounds the end of the function's hooks.
@@ -95,6 +97,20 @@ func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
 	}
 	p.Uses("log", log.Ping, log.Close)
 	return log, nil
+}
+
+// Store opens a store as its configuration says. The function is not ready while
+// it cannot be reached.
+func Store[C any, S stores.Opened](ctx context.Context, p *Parts, name string, open func(context.Context, C, stores.Host) (S, error)) (s S, err error) {
+	var cfg C
+	if err := p.Config(&cfg); err != nil {
+		return s, err
+	}
+	if s, err = open(ctx, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry}); err != nil {
+		return s, fmt.Errorf("open %s: %w", name, err)
+	}
+	p.Uses(name, s.Ping, s.Close)
+	return s, nil
 }
 
 // Uses tells what the function depends on: how to see whether it works, and how

@@ -1,0 +1,51 @@
+// Package search opens the index of messages that the
+// configuration names.
+package search
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
+)
+
+// Config says which store it is. The settings of the others are not looked at.
+type Config struct {
+	Store string `env:"STORE_SEARCH" envDefault:"sqlite"`
+
+	stores.Embedded
+}
+
+// Validate says which variable cannot be.
+func (c Config) Validate() error { return stores.Known("STORE_SEARCH", c.Store, "sqlite") }
+
+// Open opens the store; whoever does so closes it.
+func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Search, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	path, err := cfg.File(stores.SearchFile)
+	if err != nil {
+		return nil, err
+	}
+	var opts []sqlite.Option
+	if cfg.SyncAlways {
+		opts = append(opts, sqlite.FullSync())
+	}
+	s, err := sqlite.OpenSearch(ctx, path, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("DATA_DIR %q: %w", cfg.Dir, err)
+	}
+	return s, nil
+}
+
+// OpenReader opens the store for who may only read: what it gives has no method
+// that writes, whatever it is converted to.
+func OpenReader(ctx context.Context, cfg Config, host stores.Host) (stores.SearchReader, error) {
+	s, err := Open(ctx, cfg, host)
+	if err != nil {
+		return nil, err
+	}
+	return struct{ stores.SearchReader }{s}, nil
+}
