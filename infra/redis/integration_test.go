@@ -10,13 +10,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -269,32 +269,32 @@ func TestTLS(t *testing.T) {
 	require.Equal(t, 9, remaining(t, s))
 }
 
-// Benchmark is a call against a warm server, and the bare driver's round trip
-// (the smallest command) in turns with it.
+// Benchmark is a call against a warm server, in turns with the same script by the
+// bare driver.
 func Benchmark(b *testing.B) {
 	cfg := config(b)
 	cfg.Timeout, cfg.PoolSize = time.Second, 64
 	s := open(b, cfg)
 	o, err := driver.ParseURL(cfg.URL)
 	require.NoError(b, err)
-	o.PoolSize = 64
+	o.PoolSize, o.MaxRetries, o.ContextTimeoutEnabled = 64, -1, true
 	bare := driver.NewClient(o)
 	defer bare.Close()
-	script := driver.NewScript(`return {1, redis.call('INCR', KEYS[1])}`)
-	require.NoError(b, script.Load(b.Context(), bare).Err())
+	source, err := os.ReadFile("take.lua")
+	require.NoError(b, err)
+	script := driver.NewScript(string(source))
 	rate := ratelimit.Rate{Count: 1_000_000, Per: time.Second, Burst: 1_000_000}
 	for _, inFlight := range []int{1, 16, 64} {
-		for name, call := range map[string]func(i int) error{
-			"take": func(i int) error {
+		b.Run(strconv.Itoa(inFlight), func(b *testing.B) {
+			measure(b, inFlight, func(i int) error {
 				_, err := s.Take(b.Context(), ratelimit.Key{Limit: "send", User: users[i%len(users)]}, rate, 1)
 				return err
-			},
-			"bare": func(i int) error {
-				return script.Run(b.Context(), bare, []string{cfg.Prefix + string(users[i%len(users)])}).Err()
-			},
-		} {
-			b.Run(fmt.Sprintf("%s/%d", name, inFlight), func(b *testing.B) { measure(b, inFlight, call) })
-		}
+			}, func(i int) error {
+				ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+				defer cancel()
+				return script.Run(ctx, bare, []string{cfg.Prefix + string(users[i%len(users)])}, 1, 1_000_000, 1, 1, 1_000_000).Err()
+			})
+		})
 	}
 	require.False(b, s.Degraded())
 }

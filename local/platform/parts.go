@@ -11,6 +11,8 @@ import (
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/ratelimit"
+	"github.com/chat-platform/chat/infra/redis"
 	"github.com/chat-platform/chat/infra/sqlite"
 	"github.com/chat-platform/chat/local/datadir"
 )
@@ -43,6 +45,13 @@ func openLog(ctx context.Context, cfg Config, p *process.Process) (*natslog.Log,
 		server.Shutdown()
 		return err
 	}, nil
+}
+
+// openLimiter makes what keeps rate limits.
+func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimit.Limiter, func() error, error) {
+	c := cfg.Redis
+	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
+	return redis.OpenLimiter(ctx, cfg.Limits, c)
 }
 
 // stores are the three views.
