@@ -7,13 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Names inside the folder.
-const (
-	Log      = "log"         // the embedded nats-server's streams
-	Messages = "messages.db" // the views, each a SQLite file
-	Metadata = "metadata.db"
-	Search   = "search.db"
-)
+// Log is the folder of the embedded server's streams, inside the data folder. The
+// stores' files beside it are named in infra/stores.
+const Log = "log"
 
 // Open makes the folder if it is missing and tries to write in it. Its error
 // names the folder and the variable to change.

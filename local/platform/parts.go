@@ -13,7 +13,10 @@ import (
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/infra/ratelimit"
 	"github.com/chat-platform/chat/infra/redis"
-	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
+	"github.com/chat-platform/chat/infra/stores/messages"
+	"github.com/chat-platform/chat/infra/stores/metadata"
+	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/datadir"
 )
 
@@ -54,54 +57,51 @@ func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimi
 	return redis.OpenLimiter(ctx, cfg.Limits, c)
 }
 
-// stores are the three views.
-type stores struct {
-	messages *sqlite.Messages
-	metadata *sqlite.Metadata
-	search   *sqlite.Search
+// views are the three stores.
+type views struct {
+	messages stores.Messages
+	metadata stores.Metadata
+	search   stores.Search
 }
 
-func openStores(ctx context.Context, cfg Config) (s *stores, err error) {
-	var opts []sqlite.Option
-	if cfg.SyncAlways {
-		opts = append(opts, sqlite.FullSync())
-	}
-	s = &stores{}
+// openViews opens the stores that the configuration names.
+func openViews(ctx context.Context, cfg Config, p *process.Process) (v *views, err error) {
+	host := stores.Host{Name: p.Name, Log: p.Log, Registerer: p.Registry}
+	v = &views{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, v.close())
 		}
 	}()
-	at := func(name string) string { return filepath.Join(cfg.DataDir, name) }
-	if s.messages, err = sqlite.OpenMessages(ctx, at(datadir.Messages), opts...); err != nil {
-		return s, err
+	if v.messages, err = messages.Open(ctx, cfg.Messages, host); err != nil {
+		return v, err
 	}
-	if s.metadata, err = sqlite.OpenMetadata(ctx, at(datadir.Metadata), opts...); err != nil {
-		return s, err
+	if v.metadata, err = metadata.Open(ctx, cfg.Metadata, host); err != nil {
+		return v, err
 	}
-	s.search, err = sqlite.OpenSearch(ctx, at(datadir.Search), opts...)
-	return s, err
+	v.search, err = search.Open(ctx, cfg.Search, host)
+	return v, err
 }
 
-func (s *stores) close() error {
+func (v *views) close() error {
 	var errs []error
-	if s.messages != nil {
-		errs = append(errs, s.messages.Close())
+	if v.messages != nil {
+		errs = append(errs, v.messages.Close())
 	}
-	if s.metadata != nil {
-		errs = append(errs, s.metadata.Close())
+	if v.metadata != nil {
+		errs = append(errs, v.metadata.Close())
 	}
-	if s.search != nil {
-		errs = append(errs, s.search.Close())
+	if v.search != nil {
+		errs = append(errs, v.search.Close())
 	}
 	return errors.Join(errs...)
 }
 
 // serveWriters puts the writer functions on a listener that only this machine
 // reaches.
-func serveWriters(ctx context.Context, p *process.Process, s *stores) (internal, error) {
+func serveWriters(ctx context.Context, p *process.Process, v *views) (internal, error) {
 	fns := functions.Writers(functions.Stores{
-		Messages: s.messages, Metadata: s.metadata, Search: s.search,
+		Messages: v.messages, Metadata: v.metadata, Search: v.search,
 		Serving: functions.Serving{Logger: p.Log, Registerer: p.Registry},
 	})
 	if err := start(ctx, p, fns); err != nil {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -47,22 +48,22 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	stores, err := openStores(ctx, cfg)
+	views, err := openViews(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stores.close()) }()
+	defer func() { err = errors.Join(err, views.close()) }()
 
 	limiter, closeLimiter, err := openLimiter(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLimiter()) }()
-	router, err := newRouter(cfg, p, public.Addr(), log, stores, limiter)
+	router, err := newRouter(cfg, p, public.Addr(), log, views, limiter)
 	if err != nil {
 		return err
 	}
-	writers, err := serveWriters(ctx, p, stores)
+	writers, err := serveWriters(ctx, p, views)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,8 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 	}
 	fan := cfg.Fanout
 	fan.Logger, fan.Registerer = p.Log, p.Registry
-	behind.Go(func() error { return fanout.New(log, fan).Run(inner) })
+	fanOut := fanout.New(log, fan)
+	behind.Go(func() error { return fanOut.Run(inner) })
 
 	// A part behind that fails takes the public side down with it.
 	front, outer := errgroup.WithContext(ctx)
@@ -97,12 +99,31 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 			return nil
 		}
 	})
-	front.Go(func() error { return r.notification.Run(outer) })
+	front.Go(func() error {
+		awaitReady(outer, fanOut.Ready)
+		return r.notification.Run(outer)
+	})
 	front.Go(func() error { return p.ServeOn(outer, public, r.handler) })
 	r.banner(p.Stdout)
 	err = front.Wait()
 	stop()
 	return errors.Join(behind.Wait(), ignoreEnded(ctx, err))
+}
+
+// awaitReady waits for a part that another one calls at its start. It gives up
+// after a second: the other one tries again by itself, and says so.
+func awaitReady(ctx context.Context, ready func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for ready(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // ignoreEnded drops the error that only says that the end began elsewhere.

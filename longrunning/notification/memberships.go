@@ -27,7 +27,7 @@ func (m memberships) read(ctx context.Context, log Log, user events.UserID, from
 	err = log.Range(ctx, events.StreamMetadata, []string{events.MembershipsOf(user)}, from, to, func(e events.Event) error {
 		s, err := events.MemberOf(e)
 		if err != nil {
-			return nil // nobody's membership: the writers put it among the dead letters
+			return nil //nolint:nilerr // nobody's membership: the writers put it among the dead letters
 		}
 		m[s.ChannelID] = membership{s.Seq, s.Active}
 		changed[s.ChannelID] = true

@@ -151,12 +151,14 @@ func (s *Service) drain() {
 func (s *Service) closeSpread(all []*session, code closeCode, reason string, spread time.Duration) {
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	steps := max(1, min(len(all), int(spread/(10*time.Millisecond))))
+	tick := time.NewTicker(max(spread/time.Duration(steps), time.Microsecond))
+	defer tick.Stop()
 	for i := range steps {
+		if i > 0 {
+			<-tick.C
+		}
 		for _, c := range all[len(all)*i/steps : len(all)*(i+1)/steps] {
 			c.close(code, reason)
-		}
-		if i < steps-1 {
-			time.Sleep(spread / time.Duration(steps))
 		}
 	}
 }
