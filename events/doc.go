@@ -9,7 +9,7 @@
 //	                                                                            joinchannel,
 //	                                                                            addmembers
 //	chat.member.left.v1     METADATA  members.<channel>.<user>  MemberLeft      leavechannel   metadata writer, fan-out                the stream's, per channel
-//	(any, refused)          DEADLETTERS  dead.<consumer>        as it came      source         people: list, redrive, discard          none
+//	(any, refused)          DEADLETTERS  dead.<consumer>        as it came      source         people: list, show, redrive, discard    none
 //
 // * sendmessage and sendmessages (the batch endpoint).
 //
