@@ -67,13 +67,14 @@ func (m *memberships) read(ctx context.Context, log Log, user events.UserID, to 
 	if m.known >= to {
 		return nil, nil
 	}
+	f := newFolder(user)
 	err = log.Range(ctx, events.StreamMetadata, []string{events.MembershipsOf(user)}, m.known+1, to, func(e events.Event) error {
-		s, err := events.MemberOf(e)
+		c, active, err := f.fold(e)
 		if err != nil {
 			return nil //nolint:nilerr // nobody's membership: the writers put it among the dead letters
 		}
-		m.set(s.ChannelID, membership{s.Seq, s.Active})
-		changed = append(changed, s.ChannelID)
+		m.set(c, membership{e.Sequence, active})
+		changed = append(changed, c)
 		return nil
 	})
 	if err == nil {
