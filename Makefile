@@ -66,6 +66,13 @@ test: ## every test that needs nothing but Go (PKG=./events T=TestName)
 cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover
 
+# Packages with tests that need a server.
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra))))
+
+.PHONY: test-integration
+test-integration: ## the adapters against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
+	$(TESTENV) $(GO) test $(RACE) -tags integration -p 1 -timeout 20m $(if $(T),-run '$(T)') $(INTEGRATION)
+
 .PHONY: test-e2e
 test-e2e: bin/chat ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
 	@cd local/e2e && npm ci --silent --no-fund --no-audit && npm test

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/elasticsearch"
 	"github.com/chat-platform/chat/infra/mongodb"
 	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/messages"
@@ -134,4 +135,17 @@ func TestTheConfigurationChooses(t *testing.T) {
 	require.ErrorContains(t, err, "127.0.0.1:1")
 	require.Nil(t, s)
 	require.NoFileExists(t, filepath.Join(cfg.Dir, stores.MetadataFile))
+}
+
+func TestTheConfigurationChoosesTheIndex(t *testing.T) {
+	cfg := search.Config{Store: "elasticsearch", Embedded: stores.Embedded{Dir: t.TempDir()},
+		Elasticsearch: elasticsearch.Config{URLs: []string{"http://127.0.0.1:1"}, Attempts: 1}}
+	s, err := search.Open(t.Context(), cfg, stores.Host{})
+	require.ErrorIs(t, err, events.ErrUnavailable)
+	require.ErrorContains(t, err, "127.0.0.1:1")
+	require.Nil(t, s)
+	r, err := search.OpenReader(t.Context(), cfg, stores.Host{})
+	require.ErrorIs(t, err, events.ErrUnavailable)
+	require.Nil(t, r)
+	require.NoFileExists(t, filepath.Join(cfg.Dir, stores.SearchFile))
 }

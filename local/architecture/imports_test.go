@@ -96,6 +96,8 @@ var rules = []rule{
 	{"infra/storetest", []string{"events", "infra/stores"}, "one suite judges all adapters, so it knows none"},
 	{"infra/stores", []string{"events", "infra"}, "the one place that chooses among adapters"},
 	{"infra/process", []string{"infra/observability"}, "start-up is the same for every main"},
+	{"infra/sqlite", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
+	{"infra/elasticsearch", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
 	{"infra", []string{"events"}, "an adapter knows the contract and its product"},
 	{"local", []string{"events", "functions", "longrunning", "infra", "local"}, "the local platform wires everything"},
 }

@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 )
 
-// Log is the folder of the embedded server's streams, inside the data folder. The
-// stores' files beside it are named in infra/stores.
-const Log = "log"
+// Names inside the data folder. The stores' files beside them are named in
+// infra/stores.
+const (
+	Log      = "log"          // the folder of the embedded server's streams
+	Internal = "internal.url" // where the running platform listens for its operator, with the key; its owner's alone
+)
 
 // Open makes the folder if it is missing and tries to write in it. Its error
 // names the folder and the variable to change.

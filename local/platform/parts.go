@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"time"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
@@ -18,34 +16,33 @@ import (
 	"github.com/chat-platform/chat/local/datadir"
 )
 
-const headerTimeout = 10 * time.Second
-
-// bindings say which writer is fed from where.
-var bindings = []struct{ stream, consumer, writer string }{
-	{events.StreamMessages, events.ConsumerMessages, "messagewriter"},
-	{events.StreamMessages, events.ConsumerSearch, "searchwriter"},
-	{events.StreamMetadata, events.ConsumerMetadata, "metadatawriter"},
+// ownLog is the log with its server.
+type ownLog struct {
+	*natslog.Log
+	server *embedded.Server
 }
 
 // openLog starts the embedded server and connects to it.
-func openLog(ctx context.Context, cfg Config, p *process.Process) (*natslog.Log, func() error, error) {
+func openLog(ctx context.Context, cfg Config, p *process.Process) (*ownLog, error) {
 	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c := cfg.Log
 	c.InProcess, c.Name, c.Logger, c.Registerer = server, p.Name, p.Log, p.Registry
 	log, err := natslog.Open(ctx, c)
 	if err != nil {
 		server.Shutdown()
-		return nil, nil, err
+		return nil, err
 	}
 	p.Ready("log", log.Ping)
-	return log, func() error {
-		err := log.Close()
-		server.Shutdown()
-		return err
-	}, nil
+	return &ownLog{log, server}, nil
+}
+
+func (l *ownLog) close() error {
+	err := l.Close()
+	l.server.Shutdown()
+	return err
 }
 
 // views are the three stores.
@@ -88,17 +85,12 @@ func (v *views) close() error {
 	return errors.Join(errs...)
 }
 
-// serveWriters puts the writer functions on a listener that only this machine
-// reaches.
-func serveWriters(ctx context.Context, p *process.Process, v *views) (internal, error) {
+func newWriters(ctx context.Context, p *process.Process, v *views) (*functions.Mux, error) {
 	fns := functions.Writers(functions.Stores{
 		Messages: v.messages, Metadata: v.metadata, Search: v.search,
 		Serving: functions.Serving{Logger: p.Log, Registerer: p.Registry},
 	})
-	if err := start(ctx, p, fns); err != nil {
-		return internal{}, err
-	}
-	return listenLoopback(ctx, functions.NewMux(fns...))
+	return functions.NewMux(fns...), start(ctx, p, fns)
 }
 
 // start runs the functions' hooks and takes part in readiness for them.

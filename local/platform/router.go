@@ -79,13 +79,17 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	return r, nil
 }
 
-// banner says where things are, and two commands to paste.
-func (r *router) banner(out io.Writer) {
+// banner says where things are, and two commands to paste. nats is empty where
+// the log has no port.
+func (r *router) banner(out io.Writer, nats string) {
 	fmt.Fprintf(out, "\nThe chat is running. Ctrl-C ends it.\n\n")
-	for _, l := range [][2]string{
+	for _, l := range [...][2]string{
 		{"page", r.url + "/"}, {"REST", r.url + "/v1"}, {"WebSocket", "ws" + r.url[len("http"):] + socketPath},
-		{"readiness", r.url + "/health/readiness"}, {"metrics", r.url + "/metrics"},
+		{"readiness", r.url + "/health/readiness"}, {"metrics", r.url + "/metrics"}, {"NATS", nats},
 	} {
+		if l[1] == "" {
+			continue
+		}
 		fmt.Fprintf(out, "  %-10s %s\n", l[0], l[1])
 	}
 	if !r.dev {
