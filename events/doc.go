@@ -9,13 +9,23 @@
 //	                                                                            joinchannel,
 //	                                                                            addmembers
 //	chat.member.left.v1     METADATA  members.<channel>.<user>  MemberLeft      leavechannel   metadata writer, fan-out                the stream's, per channel
-//	(any, refused)          DEADLETTERS  dead.<consumer>        as it came      source         people: list, redrive, discard          none
+//	(any, refused)          DEADLETTERS  dead.<consumer>        as it came      source         people: list, show, redrive, discard    none
 //
 // * sendmessage and sendmessages (the batch endpoint).
 //
 // An event's ID is its publish de-duplication key and the key under which
 // views write it; its stream sequence decides who wins. A reader may therefore
 // see an event twice or late, and ends at the same state.
+//
+// Events are read for ever (docs/adr/0012): the log, and its archived segments,
+// hold what was written years ago, and every view can be rebuilt from it. So
+// what is in testdata, stored events of every type and version, is never changed
+// and always decodes to the same record. Within a version a payload may get
+// another optional field, whose absence means what it meant before; readers pass
+// over fields that they do not know, of the payload and of the CloudEvent alike.
+// Anything else (a field that goes, is renamed, required or means something new,
+// another value where values are listed, as with roles) is a new version of the
+// type with a payload of its own, and the old one stays readable.
 //
 // Inside a subject an identity is written with [Token], so that a user may be
 // called "a.b" or "x y" without becoming two tokens.

@@ -85,7 +85,7 @@ func (l *Log) PublishDead(ctx context.Context, d *Delivery, why DeadReason) erro
 	h := make(nats.Header, len(d.Header)+9)
 	for k, v := range d.Header {
 		// What tells JetStream to do something has been done.
-		if !strings.HasPrefix(k, "Nats-") && !strings.HasPrefix(k, "dead-") {
+		if !aside(k) {
 			h[k] = v
 		}
 	}

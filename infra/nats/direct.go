@@ -121,7 +121,7 @@ type batcher struct {
 const batchBytes = 8 << 20
 
 func (l *Log) newBatcher(stream string, most int) (*batcher, error) {
-	b := &batcher{l: l, subject: "$JS.API.DIRECT.GET." + stream, inbox: nats.NewInbox(), answers: make(chan *nats.Msg, most+1)}
+	b := &batcher{l: l, subject: "$JS.API.DIRECT.GET." + stream, inbox: l.nc.NewInbox(), answers: make(chan *nats.Msg, most+1)}
 	var err error
 	b.sub, err = l.nc.ChanSubscribe(b.inbox, b.answers)
 	return b, err

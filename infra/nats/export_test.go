@@ -12,3 +12,8 @@ func ParseDelivery(reply string) ([4]uint64, error) {
 	d, err := parseDelivery(reply)
 	return [4]uint64{d.attempt, d.seq, d.consumerSeq, d.pending}, err
 }
+
+// DeadLetterOf reads a message as one of the dead letters.
+func DeadLetterOf(subject string, seq uint64, header map[string][]string, data []byte) DeadLetter {
+	return deadLetter(stored{subject: subject, seq: seq, header: header, data: data})
+}

@@ -84,3 +84,27 @@ func FuzzMessage(f *testing.F) {
 		assert.NotEmpty(t, e.Subject)
 	})
 }
+
+// Whatever lies among the dead letters can be shown.
+func FuzzDeadLetter(f *testing.F) {
+	f.Add("422", "3", "17", "2026-11-01T12:00:00Z", "evt_1", []byte(`{}`))
+	f.Add("", "", "", "", "", []byte(`hello`))
+	f.Add("-1", "many", "18446744073709551616", "noon", "a%20b", []byte{0xff})
+	f.Fuzz(func(t *testing.T, status, attempts, seq, at, id string, data []byte) {
+		d := nats.DeadLetterOf("dead.writer", 5, driver.Header{
+			nats.HeaderDeadStatus: {status}, nats.HeaderDeadAttempts: {attempts}, nats.HeaderDeadSequence: {seq}, nats.HeaderDeadTime: {at},
+			"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"/test"}, "ce-type": {"t"}, "Nats-Stream": {"DEADLETTERS"},
+		}, data)
+		assert.EqualValues(t, 5, d.Sequence)
+		assert.Equal(t, "writer", d.Consumer)
+		assert.Equal(t, data, d.Data)
+		assert.NotContains(t, d.Header, "Nats-Stream")
+		assert.NotContains(t, d.Header, nats.HeaderDeadStatus)
+		if d.Err != nil {
+			assert.ErrorIs(t, d.Err, events.ErrInvalid)
+			return
+		}
+		assert.Equal(t, d.OriginalSequence, d.Event.Sequence)
+		assert.NotEmpty(t, d.Event.ID)
+	})
+}

@@ -28,8 +28,14 @@ type InProcess interface {
 // works.
 type Config struct {
 	URL         string `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"` // several, separated by commas
-	Credentials string `env:"NATS_CREDENTIALS"`                            // path of a .creds file
 	Name        string `env:"NATS_CLIENT_NAME"`                            // of the connection, for people who look at the server
+	User        string `env:"NATS_USER"`                                   // and its password; or Credentials
+	Password    string `env:"NATS_PASSWORD"`
+	Credentials string `env:"NATS_CREDENTIALS"`  // path of a .creds file (JWT and key)
+	InboxPrefix string `env:"NATS_INBOX_PREFIX"` // of answers' subjects; _INBOX_<User> if there is a user, so that others may be kept from them
+	CA          string `env:"NATS_CA"`           // path of a PEM file; the system's authorities if empty
+	Cert        string `env:"NATS_CERT"`         // path of the client's certificate, where the server asks for one
+	Key         string `env:"NATS_KEY"`
 
 	DedupWindow time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
 	Replicas    int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
@@ -58,6 +64,9 @@ func (c Config) withDefaults() Config {
 	if c.AckWait <= 0 {
 		c.AckWait = 5 * time.Second
 	}
+	if c.InboxPrefix == "" && c.User != "" {
+		c.InboxPrefix = "_INBOX_" + events.Token(c.User)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -84,6 +93,9 @@ type Log struct {
 // kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("open log at %s: %w", cfg.where(), err)
+	}
 	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), again: make(chan struct{})}
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
@@ -116,9 +128,7 @@ func (l *Log) connect(ctx context.Context, cfg Config) error {
 		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(l.disconnected), nats.ReconnectHandler(l.reconnected), nats.ErrorHandler(l.asyncError),
 	}
-	if cfg.Credentials != "" {
-		opts = append(opts, nats.UserCredentials(cfg.Credentials))
-	}
+	opts = append(opts, cfg.security()...)
 	if cfg.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(cfg.InProcess))
 	}

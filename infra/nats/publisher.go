@@ -48,7 +48,7 @@ type receipt struct {
 }
 
 func newPublisher(nc *nats.Conn, timeout time.Duration) (*publisher, error) {
-	p := &publisher{nc: nc, prefix: nats.NewInbox() + ".", timeout: timeout, stop: make(chan struct{}), waiting: map[uint64]*publish{}}
+	p := &publisher{nc: nc, prefix: nc.NewInbox() + ".", timeout: timeout, stop: make(chan struct{}), waiting: map[uint64]*publish{}}
 	var err error
 	if p.sub, err = nc.Subscribe(p.prefix+"*", p.acknowledged); err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ type puller struct {
 
 // newPuller makes room for up to most messages under way.
 func (l *Log) newPuller(stream, consumer string, most int) (*puller, error) {
-	p := &puller{nc: l.nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: nats.NewInbox(), msgs: make(chan *nats.Msg, 2*most+64)}
+	p := &puller{nc: l.nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: l.nc.NewInbox(), msgs: make(chan *nats.Msg, 2*most+64)}
 	var err error
 	p.sub, err = l.nc.ChanSubscribe(p.inbox, p.msgs)
 	return p, err

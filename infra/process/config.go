@@ -20,6 +20,9 @@ import (
 func (p *Process) Config(v any) error {
 	opts := env.Options{Environment: p.environ, SetDefaultsForZeroValuesOnly: true}
 	err := env.ParseWithOptions(v, opts)
+	if err == nil { // env leaves alone what is set already, whatever the environment says
+		err = env.ParseWithOptions(v, env.Options{Environment: p.environ, DefaultValueTagName: "noDefault"})
+	}
 	if err == nil {
 		if c, ok := v.(interface{ Validate() error }); ok {
 			return c.Validate()

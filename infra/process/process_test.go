@@ -282,7 +282,7 @@ func TestDrainIsBounded(t *testing.T) {
 		<-r.Context().Done() // ended by the cut only
 	})
 	r, url := serving(t, inner, nil, "DRAIN_TIMEOUT=20ms")
-	go http.Get(url + "/x") //nolint:errcheck // cut off
+	go http.Get(url + "/x") // cut off
 	<-entered
 	r.signals <- syscall.SIGTERM
 	require.Equal(t, 0, r.exit(t))

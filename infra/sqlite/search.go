@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/words"
 )
 
 //go:embed search.sql
@@ -104,11 +105,11 @@ func (s *Search) SearchMessages(ctx context.Context, q events.SearchQuery) (even
 	if err := validateLimit(q.Limit); err != nil {
 		return page, err
 	}
-	words := parseQuery(q.Text)
-	if len(words) == 0 || len(q.Channels) == 0 {
+	query := words.Parse(q.Text)
+	if len(query) == 0 || len(q.Channels) == 0 {
 		return page, nil
 	}
-	c, err := s.candidates(ctx, words, q.Channels)
+	c, err := s.candidates(ctx, query, q.Channels)
 	if err != nil || c == nil {
 		return page, s.fail("search", err)
 	}
@@ -122,7 +123,7 @@ func (s *Search) SearchMessages(ctx context.Context, q events.SearchQuery) (even
 		if err != nil {
 			return page, s.fail("search", err)
 		}
-		hits, err := s.confirm(ctx, words, seqs)
+		hits, err := s.confirm(ctx, query, seqs)
 		if err != nil {
 			return page, s.fail("search", err)
 		}
@@ -146,14 +147,14 @@ type candidates struct {
 }
 
 // candidates returns nil if none of the channels has any message.
-func (s *Search) candidates(ctx context.Context, words query, channels []events.ChannelID) (*candidates, error) {
+func (s *Search) candidates(ctx context.Context, q words.Query, channels []events.ChannelID) (*candidates, error) {
 	if len(channels) > maxIndexedChannels {
 		c := &candidates{st: s.byChannel, in: make(map[events.ChannelID]bool, len(channels))}
 		for _, id := range channels {
 			c.in[id] = true
 		}
 		var err error
-		c.match, err = words.match(nil)
+		c.match, err = match(q, nil)
 		return c, err
 	}
 	ids, err := json.Marshal(channels)
@@ -165,7 +166,7 @@ func (s *Search) candidates(ctx context.Context, words query, channels []events.
 		return nil, err
 	}
 	c := &candidates{st: s.hits}
-	c.match, err = words.match(keys)
+	c.match, err = match(q, keys)
 	return c, err
 }
 
@@ -190,8 +191,9 @@ func (c *candidates) next(ctx context.Context, before int64, n int) ([]int64, er
 	return seqs, rows.Err()
 }
 
-// confirm reads the messages and keeps those that really match.
-func (s *Search) confirm(ctx context.Context, words query, seqs []int64) ([]events.Hit, error) {
+// confirm reads the messages and keeps those that really match: the index has
+// the pairs of a longer run in any place.
+func (s *Search) confirm(ctx context.Context, q words.Query, seqs []int64) ([]events.Hit, error) {
 	if len(seqs) == 0 {
 		return nil, nil
 	}
@@ -205,8 +207,8 @@ func (s *Search) confirm(ctx context.Context, words query, seqs []int64) ([]even
 	}
 	hits := make([]events.Hit, 0, len(ms))
 	for _, m := range ms {
-		if start, end, ok := words.find(m.Text); ok {
-			hits = append(hits, events.Hit{Message: m, Snippet: snippet(composed(m.Text), start, end)})
+		if snippet, ok := q.Find(m.Text); ok {
+			hits = append(hits, events.Hit{Message: m, Snippet: snippet})
 		}
 	}
 	return hits, nil

@@ -20,7 +20,7 @@ CREATE TABLE messages (
 CREATE UNIQUE INDEX messages_id ON messages (id);
 
 -- The index of words: terms by message (rowid = seq), no text, no positions.
--- The terms are made in Go (words.go), so that "ascii" need only split them at
+-- The terms are made in Go (terms.go and package words), so that "ascii" need only split them at
 -- spaces. Another way of making terms needs a new version of this schema.
 -- Prefixes of up to three characters have an index, because so many words begin
 -- with them that merging their lists would take long.

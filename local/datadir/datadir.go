@@ -7,12 +7,11 @@ import (
 	"path/filepath"
 )
 
-// Names inside the folder.
+// Names inside the data folder. The stores' files beside them are named in
+// infra/stores.
 const (
-	Log      = "log"         // the embedded nats-server's streams
-	Messages = "messages.db" // the views, each a SQLite file
-	Metadata = "metadata.db"
-	Search   = "search.db"
+	Log      = "log"          // the folder of the embedded server's streams
+	Internal = "internal.url" // where the running platform listens for its operator, with the key; its owner's alone
 )
 
 // Open makes the folder if it is missing and tries to write in it. Its error

@@ -1,12 +1,19 @@
 package platform
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
+	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/ratelimit"
+	"github.com/chat-platform/chat/infra/redis"
+	"github.com/chat-platform/chat/infra/stores/messages"
+	"github.com/chat-platform/chat/infra/stores/metadata"
+	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/issuer"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
@@ -25,9 +32,22 @@ type Config struct {
 	Public     string   `env:"PUBLIC_URL"` // under which clients reach the platform; http://localhost:<port> if empty
 
 	Log          nats.Config
+	Messages     messages.Config
+	Metadata     metadata.Config
+	Search       search.Config
 	Dev          issuer.Config
 	Fanout       fanout.Config
 	Notification notification.Config
+	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
+	Redis        redis.Config     // where limits are kept; in the process if no URL is given
+}
+
+// read fills the configuration from the environment.
+func (c *Config) read(p *process.Process) error {
+	if p.Environ()["OIDC_ISSUER"] != "" {
+		c.Limits = ratelimit.Defaults()
+	}
+	return p.Config(c)
 }
 
 // Validate says which variable cannot be.
@@ -40,7 +60,7 @@ func (c Config) Validate() error {
 	if c.NATSPort < -1 || c.NATSPort > 65535 {
 		return fmt.Errorf("NATS_PORT is %d, expected -1 to 65535", c.NATSPort)
 	}
-	return c.Fanout.Validate()
+	return errors.Join(c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate())
 }
 
 // publicURL is where clients find the platform.

@@ -4,101 +4,102 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"time"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/process"
-	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/ratelimit"
+	"github.com/chat-platform/chat/infra/redis"
+	"github.com/chat-platform/chat/infra/stores"
+	"github.com/chat-platform/chat/infra/stores/messages"
+	"github.com/chat-platform/chat/infra/stores/metadata"
+	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/datadir"
 )
 
-const headerTimeout = 10 * time.Second
-
-// bindings say which writer is fed from where.
-var bindings = []struct{ stream, consumer, writer string }{
-	{events.StreamMessages, events.ConsumerMessages, "messagewriter"},
-	{events.StreamMessages, events.ConsumerSearch, "searchwriter"},
-	{events.StreamMetadata, events.ConsumerMetadata, "metadatawriter"},
+// ownLog is the log with its server.
+type ownLog struct {
+	*natslog.Log
+	server *embedded.Server
 }
 
 // openLog starts the embedded server and connects to it.
-func openLog(ctx context.Context, cfg Config, p *process.Process) (*natslog.Log, func() error, error) {
+func openLog(ctx context.Context, cfg Config, p *process.Process) (*ownLog, error) {
 	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c := cfg.Log
 	c.InProcess, c.Name, c.Logger, c.Registerer = server, p.Name, p.Log, p.Registry
 	log, err := natslog.Open(ctx, c)
 	if err != nil {
 		server.Shutdown()
-		return nil, nil, err
+		return nil, err
 	}
 	p.Ready("log", log.Ping)
-	return log, func() error {
-		err := log.Close()
-		server.Shutdown()
-		return err
-	}, nil
+	return &ownLog{log, server}, nil
 }
 
-// stores are the three views.
-type stores struct {
-	messages *sqlite.Messages
-	metadata *sqlite.Metadata
-	search   *sqlite.Search
+func (l *ownLog) close() error {
+	err := l.Close()
+	l.server.Shutdown()
+	return err
 }
 
-func openStores(ctx context.Context, cfg Config) (s *stores, err error) {
-	var opts []sqlite.Option
-	if cfg.SyncAlways {
-		opts = append(opts, sqlite.FullSync())
-	}
-	s = &stores{}
+// openLimiter makes what keeps rate limits.
+func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimit.Limiter, func() error, error) {
+	c := cfg.Redis
+	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
+	return redis.OpenLimiter(ctx, cfg.Limits, c)
+}
+
+// views are the three stores.
+type views struct {
+	messages stores.Messages
+	metadata stores.Metadata
+	search   stores.Search
+}
+
+// openViews opens the stores that the configuration names.
+func openViews(ctx context.Context, cfg Config, p *process.Process) (v *views, err error) {
+	host := stores.Host{Name: p.Name, Log: p.Log, Registerer: p.Registry}
+	v = &views{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, v.close())
 		}
 	}()
-	at := func(name string) string { return filepath.Join(cfg.DataDir, name) }
-	if s.messages, err = sqlite.OpenMessages(ctx, at(datadir.Messages), opts...); err != nil {
-		return s, err
+	if v.messages, err = messages.Open(ctx, cfg.Messages, host); err != nil {
+		return v, err
 	}
-	if s.metadata, err = sqlite.OpenMetadata(ctx, at(datadir.Metadata), opts...); err != nil {
-		return s, err
+	if v.metadata, err = metadata.Open(ctx, cfg.Metadata, host); err != nil {
+		return v, err
 	}
-	s.search, err = sqlite.OpenSearch(ctx, at(datadir.Search), opts...)
-	return s, err
+	v.search, err = search.Open(ctx, cfg.Search, host)
+	return v, err
 }
 
-func (s *stores) close() error {
+func (v *views) close() error {
 	var errs []error
-	if s.messages != nil {
-		errs = append(errs, s.messages.Close())
+	if v.messages != nil {
+		errs = append(errs, v.messages.Close())
 	}
-	if s.metadata != nil {
-		errs = append(errs, s.metadata.Close())
+	if v.metadata != nil {
+		errs = append(errs, v.metadata.Close())
 	}
-	if s.search != nil {
-		errs = append(errs, s.search.Close())
+	if v.search != nil {
+		errs = append(errs, v.search.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// serveWriters puts the writer functions on a listener that only this machine
-// reaches.
-func serveWriters(ctx context.Context, p *process.Process, s *stores) (internal, error) {
+func newWriters(ctx context.Context, p *process.Process, v *views) (*functions.Mux, error) {
 	fns := functions.Writers(functions.Stores{
-		Messages: s.messages, Metadata: s.metadata, Search: s.search,
+		Messages: v.messages, Metadata: v.metadata, Search: v.search,
 		Serving: functions.Serving{Logger: p.Log, Registerer: p.Registry},
 	})
-	if err := start(ctx, p, fns); err != nil {
-		return internal{}, err
-	}
-	return listenLoopback(ctx, functions.NewMux(fns...))
+	return functions.NewMux(fns...), start(ctx, p, fns)
 }
 
 // start runs the functions' hooks and takes part in readiness for them.

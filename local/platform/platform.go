@@ -5,7 +5,8 @@
 //
 // Everything lives in one data folder and survives a restart and a crash. The
 // public side is one listener; writers, which ask for no token, are on a
-// loopback listener of their own.
+// loopback listener of their own, and so are the dead letters, for whoever can
+// read the data folder.
 //
 // It ends in the order of the flow: clients are told to reconnect, requests end,
 // the sources finish what they hold, then stores and log are closed.
@@ -14,24 +15,24 @@ package platform
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
+	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/local/datadir"
+	"github.com/chat-platform/chat/local/deadletters"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
-	"github.com/chat-platform/chat/longrunning/source"
 )
 
 // Run serves the platform until ctx ends, then drains it.
 func Run(ctx context.Context, p *process.Process) (err error) {
 	var cfg Config
-	if err := p.Config(&cfg); err != nil {
+	if err := cfg.read(p); err != nil {
 		return err
 	}
 	public, err := p.Listen(ctx, "localhost")
@@ -42,45 +43,58 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 	if err := datadir.Open(cfg.DataDir); err != nil {
 		return err
 	}
-	log, closeLog, err := openLog(ctx, cfg, p)
+	log, err := openLog(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
-	stores, err := openStores(ctx, cfg)
+	defer func() { err = errors.Join(err, log.close()) }()
+	views, err := openViews(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stores.close()) }()
+	defer func() { err = errors.Join(err, views.close()) }()
 
-	router, err := newRouter(cfg, p, public.Addr(), log, stores)
+	limiter, closeLimiter, err := openLimiter(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
-	writers, err := serveWriters(ctx, p, stores)
+	defer func() { err = errors.Join(err, closeLimiter()) }()
+	router, err := newRouter(cfg, p, public.Addr(), log.Log, views, limiter)
 	if err != nil {
 		return err
 	}
-	defer writers.close()
-	return run(ctx, cfg, p, public, log, router, writers.url)
+	inside, err := listenInternal(ctx, filepath.Join(cfg.DataDir, datadir.Internal))
+	if err != nil {
+		return err
+	}
+	defer inside.close()
+	sources, err := newSources(log.Log, p, inside.url)
+	if err != nil {
+		return err
+	}
+	writers, err := newWriters(ctx, p, views)
+	if err != nil {
+		return err
+	}
+	if err := inside.serve(writers, deadletters.Handler(deadletters.NewDirect(log, sources.redriver, p.Log), p.Log)); err != nil {
+		return err
+	}
+	return run(ctx, cfg, p, public, log, router, sources)
 }
 
 // run runs the parts. The public side ends first, then the sources and the
 // fan-out, which the clients' last messages still pass.
-func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *natslog.Log, r *router, writers string) error {
+func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *ownLog, r *router, sources sources) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	behind, inner := errgroup.WithContext(inner)
-	sources, err := newSources(log, p, writers)
-	if err != nil {
-		return err
-	}
 	for _, s := range sources {
 		behind.Go(func() error { return s.Run(inner) })
 	}
 	fan := cfg.Fanout
 	fan.Logger, fan.Registerer = p.Log, p.Registry
-	behind.Go(func() error { return fanout.New(log, fan).Run(inner) })
+	fanOut := fanout.New(log, fan)
+	behind.Go(func() error { return fanOut.Run(inner) })
 
 	// A part behind that fails takes the public side down with it.
 	front, outer := errgroup.WithContext(ctx)
@@ -92,12 +106,31 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 			return nil
 		}
 	})
-	front.Go(func() error { return r.notification.Run(outer) })
+	front.Go(func() error {
+		awaitReady(outer, fanOut.Ready)
+		return r.notification.Run(outer)
+	})
 	front.Go(func() error { return p.ServeOn(outer, public, r.handler) })
-	r.banner(p.Stdout)
-	err = front.Wait()
+	r.banner(p.Stdout, log.server.ClientURL())
+	err := front.Wait()
 	stop()
 	return errors.Join(behind.Wait(), ignoreEnded(ctx, err))
+}
+
+// awaitReady waits for a part that another one calls at its start. It gives up
+// after a second: the other one tries again by itself, and says so.
+func awaitReady(ctx context.Context, ready func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for ready(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // ignoreEnded drops the error that only says that the end began elsewhere.
@@ -112,33 +145,4 @@ func newNotification(cfg Config, p *process.Process, log *natslog.Log, v notific
 	n := cfg.Notification
 	n.Logger, n.Registerer = p.Log, p.Registry
 	return notification.New(log, log.Bus(), v, n)
-}
-
-func newSources(log *natslog.Log, p *process.Process, writers string) ([]*source.Source, error) {
-	var all []*source.Source
-	for _, b := range bindings {
-		s, err := source.New(log, source.Config{Stream: b.stream, Consumer: b.consumer, Sink: writers + "/functions/" + b.writer},
-			source.Options{Logger: p.Log, Registerer: p.Registry})
-		if err != nil {
-			return nil, fmt.Errorf("source of %s: %w", b.writer, err)
-		}
-		all = append(all, s)
-	}
-	return all, nil
-}
-
-// internal is the listener of the writers.
-type internal struct {
-	url   string
-	close func()
-}
-
-func listenLoopback(ctx context.Context, h http.Handler) (internal, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return internal{}, fmt.Errorf("listen for the writers: %w", err)
-	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}
-	go func() { _ = srv.Serve(ln) }()
-	return internal{url: "http://" + ln.Addr().String(), close: func() { _ = srv.Close() }}, nil
 }

@@ -28,7 +28,7 @@ type router struct {
 	notification *notification.Service
 }
 
-func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, s *stores) (*router, error) {
+func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter) (*router, error) {
 	r := &router{url: cfg.publicURL(addr)}
 	mux := functions.NewMux()
 	issuerURL := cfg.Issuer
@@ -46,8 +46,8 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	}
 	verifier := cfg.verifier(issuerURL)
 	fns := functions.Public(functions.Deps{
-		Log: log, Messages: s.messages, Metadata: s.metadata, Index: s.search,
-		Serving: functions.Serving{Verifier: verifier, Logger: p.Log, Registerer: p.Registry},
+		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search,
+		Serving: functions.Serving{Verifier: verifier, Limiter: limiter, Logger: p.Log, Registerer: p.Registry},
 	})
 	if err := start(context.Background(), p, fns); err != nil {
 		return nil, err
@@ -79,13 +79,17 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	return r, nil
 }
 
-// banner says where things are, and two commands to paste.
-func (r *router) banner(out io.Writer) {
+// banner says where things are, and two commands to paste. nats is empty where
+// the log has no port.
+func (r *router) banner(out io.Writer, nats string) {
 	fmt.Fprintf(out, "\nThe chat is running. Ctrl-C ends it.\n\n")
-	for _, l := range [][2]string{
+	for _, l := range [...][2]string{
 		{"page", r.url + "/"}, {"REST", r.url + "/v1"}, {"WebSocket", "ws" + r.url[len("http"):] + socketPath},
-		{"readiness", r.url + "/health/readiness"}, {"metrics", r.url + "/metrics"},
+		{"readiness", r.url + "/health/readiness"}, {"metrics", r.url + "/metrics"}, {"NATS", nats},
 	} {
+		if l[1] == "" {
+			continue
+		}
 		fmt.Fprintf(out, "  %-10s %s\n", l[0], l[1])
 	}
 	if !r.dev {

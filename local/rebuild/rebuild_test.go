@@ -19,6 +19,7 @@ import (
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/local/views"
@@ -182,7 +183,7 @@ func TestPoison(t *testing.T) {
 // A store that holds something else than the log is found out and replaced.
 func TestDifferingStore(t *testing.T) {
 	dir := seed(t, talk(t, "ch_a", 3), nil)
-	store, err := sqlite.OpenMessages(t.Context(), filepath.Join(dir, datadir.Messages))
+	store, err := sqlite.OpenMessages(t.Context(), filepath.Join(dir, stores.MessagesFile))
 	require.NoError(t, err)
 	client := events.NewClientID()
 	forged := events.Message{Seq: 99, MessageSent: events.MessageSent{ID: events.NewMessageID("eve", "ch_a", client), ChannelID: "ch_a", AuthorID: "eve", Text: "never said", ClientID: client}}
@@ -228,12 +229,12 @@ func TestInterrupted(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "rebuild search")
 	require.Len(t, results, 2)
-	assert.NotEqual(t, before[datadir.Messages], content(t, dir, datadir.Messages))
-	assert.Equal(t, before[datadir.Search], content(t, dir, datadir.Search), "untouched")
+	assert.NotEqual(t, before[stores.MessagesFile], content(t, dir, stores.MessagesFile))
+	assert.Equal(t, before[stores.SearchFile], content(t, dir, stores.SearchFile), "untouched")
 	assert.Empty(t, leftovers(t, dir))
 
 	// What a killed rebuild left lying there is no part of the next one.
-	beside := filepath.Join(dir, datadir.Search+".rebuild")
+	beside := filepath.Join(dir, stores.SearchFile+".rebuild")
 	for _, end := range []string{"", "-wal", "-shm"} {
 		require.NoError(t, os.WriteFile(beside+end, []byte("half a file"), 0o600))
 	}
@@ -273,7 +274,7 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("a store that cannot be read", func(t *testing.T) {
 		dir := seed(t, talk(t, "ch_a", 1), nil)
-		file := filepath.Join(dir, datadir.Messages)
+		file := filepath.Join(dir, stores.MessagesFile)
 		require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("not a database. "), 300), 0o600))
 		_, err := rebuild.Run(t.Context(), dir, &bytes.Buffer{})
 		require.ErrorContains(t, err, "rebuild messages")

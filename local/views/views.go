@@ -13,8 +13,7 @@ import (
 	"github.com/chat-platform/chat/functions/writer/metadatawriter"
 	"github.com/chat-platform/chat/functions/writer/searchwriter"
 	"github.com/chat-platform/chat/infra/sqlite"
-	"github.com/chat-platform/chat/infra/storetest"
-	"github.com/chat-platform/chat/local/datadir"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // Write is a view's writer function.
@@ -28,38 +27,38 @@ type View struct {
 	Stream   string
 	Consumer string // durable, of the source that feeds the writer
 
-	open func(ctx context.Context, path string) (storetest.View, Write, error)
+	open func(ctx context.Context, path string) (stores.View, Write, error)
 }
 
 // Open opens the view's file in a data folder, which is made where it is
 // missing, and gives what writes it. Whoever opens a view closes it.
-func (v View) Open(ctx context.Context, dir string) (storetest.View, Write, error) {
+func (v View) Open(ctx context.Context, dir string) (stores.View, Write, error) {
 	return v.OpenFile(ctx, filepath.Join(dir, v.File))
 }
 
 // OpenFile does the same with a file of any name.
-func (v View) OpenFile(ctx context.Context, path string) (storetest.View, Write, error) {
+func (v View) OpenFile(ctx context.Context, path string) (stores.View, Write, error) {
 	return v.open(ctx, path)
 }
 
 // All are the views of the local platform.
 func All() []View {
 	return []View{
-		{"messages", datadir.Messages, "messagewriter", events.StreamMessages, events.ConsumerMessages, func(ctx context.Context, path string) (storetest.View, Write, error) {
+		{"messages", stores.MessagesFile, "messagewriter", events.StreamMessages, events.ConsumerMessages, func(ctx context.Context, path string) (stores.View, Write, error) {
 			s, err := sqlite.OpenMessages(ctx, path)
 			if err != nil {
 				return nil, nil, err
 			}
 			return s, messagewriter.New(s).Handle, nil
 		}},
-		{"metadata", datadir.Metadata, "metadatawriter", events.StreamMetadata, events.ConsumerMetadata, func(ctx context.Context, path string) (storetest.View, Write, error) {
+		{"metadata", stores.MetadataFile, "metadatawriter", events.StreamMetadata, events.ConsumerMetadata, func(ctx context.Context, path string) (stores.View, Write, error) {
 			s, err := sqlite.OpenMetadata(ctx, path)
 			if err != nil {
 				return nil, nil, err
 			}
 			return s, metadatawriter.New(s).Handle, nil
 		}},
-		{"search", datadir.Search, "searchwriter", events.StreamMessages, events.ConsumerSearch, func(ctx context.Context, path string) (storetest.View, Write, error) {
+		{"search", stores.SearchFile, "searchwriter", events.StreamMessages, events.ConsumerSearch, func(ctx context.Context, path string) (stores.View, Write, error) {
 			s, err := sqlite.OpenSearch(ctx, path)
 			if err != nil {
 				return nil, nil, err

@@ -145,6 +145,9 @@ func (c *control) interest(i link.Interest) link.Answer {
 		at = c.r.change(keys[:n], o.slot, c.r.table.Add)
 		keys = keys[n:]
 	}
+	if len(i.Add) > 0 {
+		c.r.tickTo(o) // an instance that waits to have got that far need not wait for the clock
+	}
 	return link.Answer{Link: i.Link, Positions: at}
 }
 

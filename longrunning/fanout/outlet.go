@@ -114,6 +114,13 @@ func (r *router) tick() error {
 	return nil
 }
 
+// tickTo sends one outlet a frame without events.
+func (r *router) tickTo(o *outlet) {
+	r.sending.Lock()
+	defer r.sending.Unlock()
+	r.send(o, false)
+}
+
 // farewell ends all links.
 func (r *router) farewell() {
 	r.sending.Lock()

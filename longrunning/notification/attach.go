@@ -46,7 +46,7 @@ func (s *Service) attach(ctx context.Context) (bool, error) {
 	for {
 		select {
 		case <-ctx.Done():
-			s.detach()
+			s.detach(context.WithoutCancel(ctx))
 			return true, nil
 		case id := <-s.broken:
 			if id == tracker.Link() {
@@ -59,7 +59,7 @@ func (s *Service) attach(ctx context.Context) (bool, error) {
 			}
 			switch tracker.Take(f, time.Now()) {
 			case link.Deliver:
-				s.deliver(f)
+				s.deliver(f) //nolint:contextcheck // what a session does outlives the link
 			case link.Broken:
 				return true, fmt.Errorf("link %v: frame %d is not the next one", f.Link, f.Number)
 			}
@@ -80,8 +80,7 @@ func (s *Service) establish(ctx context.Context, id link.ID) error {
 	s.linkMu.Lock()
 	defer s.linkMu.Unlock()
 	s.link = 0
-	last, err := s.recognise(ctx)
-	if err != nil {
+	if err := s.recognise(ctx); err != nil {
 		return err
 	}
 	a, err := s.request(ctx, link.AttachSubject, link.Attach{Link: id, Instance: s.cfg.Instance})
@@ -95,7 +94,7 @@ func (s *Service) establish(ctx context.Context, id link.ID) error {
 			return fmt.Errorf("announce %d keys to fan-out %s: %w", len(keys), fanout, err)
 		}
 	}
-	if err := s.bridge(ctx, a.Positions, last); err != nil {
+	if err := s.bridge(ctx, a.Positions); err != nil {
 		return err
 	}
 	s.hub.announced(batch, a.Positions)
@@ -110,18 +109,18 @@ func (s *Service) establish(ctx context.Context, id link.ID) error {
 	return nil
 }
 
-// recognise makes sure that the log is the one that the sessions know, and
-// gives its end.
-func (s *Service) recognise(ctx context.Context) (last link.Positions, err error) {
+// recognise makes sure that the log is the one that the sessions know.
+func (s *Service) recognise(ctx context.Context) error {
+	var last link.Positions
 	name, err := s.log.Epoch(ctx)
 	if err != nil {
-		return last, fmt.Errorf("read the log's epoch: %w", err)
+		return fmt.Errorf("read the log's epoch: %w", err)
 	}
 	if last.Messages, err = s.log.LastSequence(ctx, events.StreamMessages); err == nil {
 		last.Metadata, err = s.log.LastSequence(ctx, events.StreamMetadata)
 	}
 	if err != nil {
-		return last, fmt.Errorf("read the log's end: %w", err)
+		return fmt.Errorf("read the log's end: %w", err)
 	}
 	e := epochOf(name)
 	if old := s.epochNow(); old != 0 && (old != e || !covers(last, s.hub.position())) {
@@ -129,14 +128,16 @@ func (s *Service) recognise(ctx context.Context) (last link.Positions, err error
 		s.closeAll(CloseUnavailable, "the log was replaced: resume or identify")
 		s.hub.reset(link.Positions{})
 		s.witness.reset()
+		s.snapshots.trust(0)
 	}
+	s.snapshots.trust(last.Metadata)
 	s.epoch.Store(uint64(e))
 	s.witness.saw(last.Messages, last.Metadata)
-	return last, nil
+	return nil
 }
 
 // bridge delivers what lies between the place routed so far and the link's.
-func (s *Service) bridge(ctx context.Context, to, last link.Positions) error {
+func (s *Service) bridge(ctx context.Context, to link.Positions) error {
 	from := s.hub.position()
 	to = later(from, to)
 	events := to.Messages - from.Messages + to.Metadata - from.Metadata
@@ -165,7 +166,7 @@ func (s *Service) refill(ctx context.Context, from, to link.Positions) error {
 		if err := p.fill(ctx, from.Messages, ds); err != nil {
 			return err
 		}
-		s.route(ds)
+		s.route(ds) //nolint:contextcheck // what a session does outlives the link
 		s.metrics.refilled.Add(float64(len(ds)))
 		ds = nil
 		return nil
@@ -208,11 +209,11 @@ func (s *Service) refill(ctx context.Context, from, to link.Positions) error {
 }
 
 // detach ends the link; a fan-out that does not hear it finds out by itself.
-func (s *Service) detach() {
+func (s *Service) detach(ctx context.Context) {
 	s.linkMu.Lock()
 	defer s.linkMu.Unlock()
 	if s.link != 0 {
-		_, _ = s.request(context.Background(), link.InterestSubject(s.fanout), link.Detach{Link: s.link})
+		_, _ = s.request(ctx, link.InterestSubject(s.fanout), link.Detach{Link: s.link})
 		s.link = 0
 	}
 }

@@ -1,7 +1,6 @@
 package notification
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -136,8 +135,4 @@ func (d *delivery) encode(data []byte, at cursor, e epoch) []byte {
 	b = append(b, `,"data":`...)
 	b = append(b, data...)
 	return endFrame(append(b, '}'))
-}
-
-func (d *delivery) String() string {
-	return fmt.Sprintf("%s %s %d", d.Event.Type, d.Event.Subject, d.Seq())
 }

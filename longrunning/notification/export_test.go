@@ -9,16 +9,16 @@ import (
 )
 
 // CursorAhead moves a cursor a million messages on.
-func CursorAhead(t testing.TB, s string) string {
-	t.Helper()
+func CursorAhead(tb testing.TB, s string) string {
+	tb.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e := epoch(binary.BigEndian.Uint64(b[len(b)-8:]))
 	c, err := parseCursor(s, e)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.at.Messages += 1_000_000
 	return string(c.append(nil, e))

@@ -3,6 +3,7 @@ package notification_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,9 +38,9 @@ type outlet struct {
 	keys     map[string]bool
 }
 
-func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
-	t.Helper()
-	f := &fanout{t: t, id: id, bus: log.Bus(), log: log, prev: map[events.ChannelID]uint64{}, links: map[link.ID]*outlet{}}
+func startFanout(tb testing.TB, log *natslog.Log, id string) *fanout {
+	tb.Helper()
+	f := &fanout{t: tb, id: id, bus: log.Bus(), log: log, prev: map[events.ChannelID]uint64{}, links: map[link.ID]*outlet{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var unsubscribe []func()
@@ -53,7 +54,7 @@ func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
 				}
 			}, func(es []events.Event) error { f.route(stream, es); return nil })
 			if ctx.Err() == nil {
-				t.Errorf("follow %s: %v", stream, err)
+				tb.Errorf("follow %s: %v", stream, err)
 			}
 		})
 		last := <-ready
@@ -63,7 +64,7 @@ func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
 	}
 	for subject, queue := range map[string]string{link.AttachSubject: link.AttachQueue, link.InterestSubject(id): ""} {
 		u, err := f.bus.Subscribe(subject, queue, f.answer)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		unsubscribe = append(unsubscribe, u)
 	}
 	wg.Go(func() {
@@ -89,7 +90,7 @@ func startFanout(t testing.TB, log *natslog.Log, id string) *fanout {
 		cancel()
 		wg.Wait()
 	})
-	t.Cleanup(f.stop)
+	tb.Cleanup(f.stop)
 	return f
 }
 
@@ -120,6 +121,12 @@ func (f *fanout) route(stream string, es []events.Event) {
 			it.Prev, f.prev[c] = f.prev[c], e.Sequence
 		} else if m, err := events.MemberOf(e); err == nil {
 			keys = append(keys, link.UserKey(m.UserID))
+		} else if token, ok := strings.CutPrefix(e.Subject, "users."); ok {
+			user, err := events.FromToken(token)
+			if err != nil {
+				f.t.Error(err)
+			}
+			keys = append(keys, link.UserKey(events.UserID(user)))
 		}
 		for id, o := range f.links {
 			if slices.ContainsFunc(keys, func(k string) bool { return o.keys[k] }) {

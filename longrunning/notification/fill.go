@@ -215,11 +215,11 @@ func (j *joins) merge(batch []*delivery) {
 func (j *joins) join(d *delivery, have uint64) {
 	var early []*delivery
 	for _, m := range j.messages[d.channel] {
-		if m.Seq() <= have {
-			continue
-		} else if m.Seq() <= j.at.at.Messages {
+		switch {
+		case m.Seq() <= have:
+		case m.Seq() <= j.at.at.Messages:
 			early = append(early, m)
-		} else {
+		default:
 			j.due = append(j.due, m)
 		}
 	}
@@ -281,7 +281,7 @@ func (j *joins) step(d *delivery) cursor {
 }
 
 func (j *joins) put(d *delivery, at cursor) {
-	frame := []byte(nil)
+	var frame []byte
 	if at == d.after {
 		frame = d.frame(j.user, j.svc.epochNow())
 	} else {

@@ -50,15 +50,20 @@ type instance struct {
 	stop func() // ends Run and waits for it
 }
 
-func startInstance(t testing.TB, log *natslog.Log, cfg notification.Config) *instance {
-	t.Helper()
+func startInstance(tb testing.TB, log *natslog.Log, cfg notification.Config) *instance {
+	tb.Helper()
+	return startOn(tb, log, log.Bus(), cfg)
+}
+
+func startOn(tb testing.TB, log notification.Log, bus notification.Bus, cfg notification.Config) *instance {
+	tb.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.DrainSpread == 0 {
 		cfg.DrainSpread = 50 * time.Millisecond
 	}
-	s := notification.New(log, log.Bus(), verifier{}, cfg)
+	s := notification.New(log, bus, verifier{}, cfg)
 	srv := httptest.NewServer(s.Handler())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -69,12 +74,12 @@ func startInstance(t testing.TB, log *natslog.Log, cfg notification.Config) *ins
 		if !stopped {
 			stopped = true
 			cancel()
-			require.NoError(t, <-done)
+			require.NoError(tb, <-done)
 			srv.Close()
 		}
 	}
-	t.Cleanup(i.stop)
-	require.Eventually(t, func() bool { return s.Ready(t.Context()) == nil }, patience, 5*time.Millisecond)
+	tb.Cleanup(i.stop)
+	require.Eventually(tb, func() bool { return s.Ready(tb.Context()) == nil }, patience, 5*time.Millisecond)
 	return i
 }
 
@@ -106,10 +111,10 @@ type lim struct {
 	From    uint64 `json:"from_seq"`
 }
 
-func (o op) text(t testing.TB) string {
-	t.Helper()
+func (o op) text(tb testing.TB) string {
+	tb.Helper()
 	var m events.MessageSent
-	require.NoError(t, json.Unmarshal(o.Data, &m))
+	require.NoError(tb, json.Unmarshal(o.Data, &m))
 	return m.Text
 }
 
@@ -118,16 +123,16 @@ type client struct {
 	conn *websocket.Conn
 }
 
-func dial(t testing.TB, i *instance) *client {
-	t.Helper()
+func dial(tb testing.TB, i *instance) *client {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(i.url, "http")+"/ws", nil)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	conn.SetReadLimit(-1)
-	t.Cleanup(func() { _ = conn.CloseNow() })
-	c := &client{t, conn}
-	require.Equal(t, "hello", c.next().Op)
+	tb.Cleanup(func() { _ = conn.CloseNow() })
+	c := &client{tb, conn}
+	require.Equal(tb, "hello", c.next().Op)
 	return c
 }
 
@@ -183,20 +188,20 @@ func (c *client) closed() (code int, reason string) {
 	}
 }
 
-func identify(t testing.TB, i *instance, user string) (*client, string) {
-	t.Helper()
-	c := dial(t, i)
+func identify(tb testing.TB, i *instance, user string) (*client, string) {
+	tb.Helper()
+	c := dial(tb, i)
 	c.say("identify", "token", user)
 	o := c.next()
-	require.Equal(t, "ready", o.Op)
-	require.Equal(t, strings.Split(user, "/")[0], o.User)
+	require.Equal(tb, "ready", o.Op)
+	require.Equal(tb, strings.Split(user, "/")[0], o.User)
 	return c, o.Cursor
 }
 
 // resume reads the replay, too.
-func resume(t testing.TB, i *instance, user, cursor string) (*client, []op, op) {
-	t.Helper()
-	c := dial(t, i)
+func resume(tb testing.TB, i *instance, user, cursor string) (*client, []op, op) {
+	tb.Helper()
+	c := dial(tb, i)
 	c.say("resume", "token", user, "cursor", cursor)
 	var replay []op
 	for {
@@ -208,10 +213,10 @@ func resume(t testing.TB, i *instance, user, cursor string) (*client, []op, op) 
 	}
 }
 
-func publish(t testing.TB, log *natslog.Log, e events.Event) uint64 {
-	t.Helper()
+func publish(tb testing.TB, log *natslog.Log, e events.Event) uint64 {
+	tb.Helper()
 	ack, err := log.Publish(context.Background(), e)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return ack.Seq
 }
 
@@ -231,21 +236,21 @@ func message(channel, author, text string) events.Event {
 		ID: events.NewMessageID(a, c, id), ChannelID: c, AuthorID: a, Text: text, SentAt: time.Now().UTC(), ClientID: id})
 }
 
-func send(t testing.TB, log *natslog.Log, channel, author, text string) uint64 {
-	t.Helper()
-	return publish(t, log, message(channel, author, text))
+func send(tb testing.TB, log *natslog.Log, channel, author, text string) uint64 {
+	tb.Helper()
+	return publish(tb, log, message(channel, author, text))
 }
 
-func join(t testing.TB, log *natslog.Log, channel, user string) uint64 {
-	t.Helper()
+func join(tb testing.TB, log *natslog.Log, channel, user string) uint64 {
+	tb.Helper()
 	c, u := events.ChannelID(channel), events.UserID(user)
-	return publish(t, log, event(events.TypeMemberJoined, events.MemberSubject(c, u), channel,
+	return publish(tb, log, event(events.TypeMemberJoined, events.MemberSubject(c, u), channel,
 		events.MemberJoined{ChannelID: c, UserID: u, Role: events.RoleMember, At: time.Now().UTC()}))
 }
 
-func leave(t testing.TB, log *natslog.Log, channel, user string) uint64 {
-	t.Helper()
+func leave(tb testing.TB, log *natslog.Log, channel, user string) uint64 {
+	tb.Helper()
 	c, u := events.ChannelID(channel), events.UserID(user)
-	return publish(t, log, event(events.TypeMemberLeft, events.MemberSubject(c, u), channel,
+	return publish(tb, log, event(events.TypeMemberLeft, events.MemberSubject(c, u), channel,
 		events.MemberLeft{ChannelID: c, UserID: u, At: time.Now().UTC()}))
 }

@@ -2,6 +2,7 @@ package notification
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -55,7 +56,7 @@ func parseRequest(b []byte) (request, error) {
 		}
 	case opHeartbeat:
 	case "":
-		return request{}, fmt.Errorf("op is missing")
+		return request{}, errors.New("op is missing")
 	default:
 		return request{}, fmt.Errorf("unknown op %.40q", r.Op)
 	}

@@ -52,7 +52,8 @@ func readPayload(e events.Event) (payload, error) {
 		p.others = []byte("{}")
 		if len(others) > 0 {
 			others[0] = '{'
-			p.others = append(others, '}')
+			others = append(others, '}')
+			p.others = others
 		}
 	}
 	return p, nil

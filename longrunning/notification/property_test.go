@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/natstest"
+	fanoutservice "github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
@@ -33,7 +35,6 @@ type model struct {
 	cursor string
 	last   map[string]uint64 // channel → last message
 	in     map[string]bool
-	resets int
 }
 
 func (m *model) fault(format string, args ...any) {
@@ -160,12 +161,14 @@ func (m *model) await(channel string, seq uint64) {
 }
 
 func end(t *testing.T, log *natslog.Log) uint64 {
+	t.Helper()
 	n, err := log.LastSequence(context.Background(), events.StreamMessages)
 	require.NoError(t, err)
 	return n
 }
 
 func lastOf(t *testing.T, log *natslog.Log, channel string) uint64 {
+	t.Helper()
 	s := events.MessageSubject(events.ChannelID(channel))
 	m, err := log.LastBefore(context.Background(), []string{s}, 1<<62)
 	require.NoError(t, err)
@@ -174,7 +177,8 @@ func lastOf(t *testing.T, log *natslog.Log, channel string) uint64 {
 
 func TestClientsSeeTheLog(t *testing.T) {
 	for name, trouble := range map[string]func(fs []*fanout, step int){
-		"calm": func([]*fanout, int) {},
+		"calm":         func([]*fanout, int) {},
+		"real fan-out": nil,
 		"lost frames": func(fs []*fanout, step int) {
 			for _, f := range fs {
 				f.set(func() { f.lose = (step + 1) % 8 / 7 })
@@ -186,19 +190,37 @@ func TestClientsSeeTheLog(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) { clientsSeeTheLog(t, trouble) })
+		t.Run(name, func(t *testing.T) { clientsSeeTheLog(t, trouble, 0) })
+		t.Run(name+", memberships kept", func(t *testing.T) { clientsSeeTheLog(t, trouble, 1) })
 	}
 }
 
-func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
+func startRealFanout(t *testing.T, log *natslog.Log) {
+	t.Helper()
+	f := fanoutservice.New(log, fanoutservice.Config{ID: "real", Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	require.Eventually(t, func() bool { return f.Ready(t.Context()) == nil }, patience, 5*time.Millisecond)
+}
+
+func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int), keptFrom int) {
+	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	srv := natstest.Start(t)
 	log := natstest.Connect(t, srv)
-	fs := []*fanout{startFanout(t, natstest.Connect(t, srv), "f1"), startFanout(t, natstest.Connect(t, srv), "f2")}
+	var fs []*fanout
+	if trouble == nil {
+		startRealFanout(t, natstest.Connect(t, srv))
+		trouble = func([]*fanout, int) {}
+	} else {
+		fs = []*fanout{startFanout(t, natstest.Connect(t, srv), "f1"), startFanout(t, natstest.Connect(t, srv), "f2")}
+	}
 	var instances []*instance
 	for range 3 {
-		instances = append(instances, startInstance(t, natstest.Connect(t, srv), notification.Config{ReplayPerChannel: 1 << 20, ReplayEvents: 1 << 20}))
+		instances = append(instances, startInstance(t, natstest.Connect(t, srv), notification.Config{ReplayPerChannel: 1 << 20, ReplayEvents: 1 << 20, SnapshotFrom: keptFrom}))
 	}
 	channels := []string{"ch_a", "ch_b", "ch_c", "ch_d"}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -216,7 +238,7 @@ func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
 	var stays []stay
 	for u, m := range models {
 		actors.Go(func() {
-			s := m.act(log, rand.New(rand.NewPCG(seed, 100+uint64(u))), channels, 80)
+			s := m.act(log, rand.New(rand.NewPCG(seed, 100+uint64(u))), channels, 60)
 			mu.Lock()
 			defer mu.Unlock()
 			stays = append(stays, s...)

@@ -23,7 +23,7 @@ func TestHandshake(t *testing.T) {
 	c := &client{t: t}
 	conn, _, err := websocket.Dial(t.Context(), i.url+"/ws", nil)
 	require.NoError(t, err)
-	defer conn.CloseNow() //nolint:errcheck // the test is over
+	defer conn.CloseNow()
 	c.conn = conn
 	o := c.next()
 	require.Equal(t, op{Op: "hello", Interval: 25_000, Timeout: 10_000, SessionMS: 10_000}, o)
@@ -212,7 +212,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 		r.Header = header
 		resp, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
-		defer resp.Body.Close() //nolint:errcheck // read to the end
+		defer resp.Body.Close()
 		var p struct{ Code string }
 		b, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)

@@ -122,9 +122,10 @@ func (s *session) control(h ws.Header) error {
 	case ws.OpPing:
 		s.send(ws.MustCompileFrame(ws.NewPongFrame(p)))
 	case ws.OpClose:
-		code, reason := ws.StatusNormalClosure, ""
+		code := ws.StatusNormalClosure
 		if len(p) > 0 {
-			if code, reason = ws.ParseCloseFrameData(p); len(p) == 1 || ws.CheckCloseFrameData(code, reason) != nil {
+			sent, reason := ws.ParseCloseFrameData(p)
+			if code = sent; len(p) == 1 || ws.CheckCloseFrameData(code, reason) != nil {
 				return wireError{ws.StatusProtocolError, "close frame is not valid"}
 			}
 		}

@@ -23,15 +23,15 @@ func smallWindow(d *net.Dialer) *http.Client {
 }
 
 // counter is the value of a counter of the registry.
-func counter(t testing.TB, reg *prometheus.Registry, name string) float64 {
-	t.Helper()
+func counter(tb testing.TB, reg *prometheus.Registry, name string) float64 {
+	tb.Helper()
 	families, err := reg.Gather()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	for _, f := range families {
 		if f.GetName() == name {
 			return f.GetMetric()[0].GetCounter().GetValue()
 		}
 	}
-	t.Fatalf("there is no metric %s", name)
+	tb.Fatalf("there is no metric %s", name)
 	return 0
 }

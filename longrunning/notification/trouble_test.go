@@ -212,13 +212,14 @@ func TestReplayBounds(t *testing.T) {
 	f.settle()
 	cfg := notification.Config{ReplayPerChannel: 5}
 	i := startInstance(t, log, cfg)
-	_, cursor := identify(t, i, "alice")
+	first, cursor := identify(t, i, "alice")
 	var a []uint64
 	for range 20 {
 		a = append(a, send(t, log, "ch_a", "bob", "x"))
 	}
 	b := send(t, log, "ch_b", "bob", "x")
-	f.settle()
+	for first.next().Seq != b { // then the instance has them all
+	}
 	c, replay, o := resume(t, i, "alice", cursor)
 	require.Len(t, replay, 6)
 	require.Equal(t, b, replay[5].Seq)
@@ -253,7 +254,7 @@ func TestManyChannels(t *testing.T) {
 		require.NoError(t, err)
 	}
 	f.settle()
-	i := startInstance(t, log, notification.Config{})
+	i := startInstance(t, log, notification.Config{KeyGrace: time.Millisecond})
 	c, cursor := identify(t, i, "alice")
 	require.Len(t, f.keys(), n+1)
 	require.NoError(t, c.conn.CloseNow())
@@ -355,7 +356,7 @@ func TestMoreThanCanBeHeld(t *testing.T) {
 	f.settle()
 	i := startInstance(t, log, notification.Config{QueueEvents: 16, ReplayPerChannel: 1 << 20})
 	_, cursor := identify(t, i, "alice")
-	const n = 3000
+	const n = 1500
 	var sends []events.Event
 	for range n {
 		sends = append(sends, message("ch_a", "bob", strings.Repeat("x", 1000)))
@@ -381,4 +382,41 @@ func TestMoreThanCanBeHeld(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// The log is replaced by another one: whoever comes back is told so.
+func TestAnotherLog(t *testing.T) {
+	m := &memory{channel: "ch_a"}
+	i := startOn(t, m, m, notification.Config{})
+	c, cursor := identify(t, i, "alice")
+	m.push([]string{"x"})
+	require.Equal(t, "event", c.next().Op)
+	m.replace("another")
+	m.push([]string{"lost"}) // its number is not the next one
+	code, _ := c.closed()
+	require.Equal(t, 4005, code)
+	_, _, o := resume(t, i, "alice", cursor)
+	require.Equal(t, op{Op: "invalid_session", Reason: "cursor_of_another_log"}, o)
+}
+
+func TestLongAndOddMessages(t *testing.T) {
+	log := natstest.Open(t)
+	f := startFanout(t, log, "f1")
+	join(t, log, "ch_a", "alice \"é\"")
+	f.settle()
+	i := startInstance(t, log, notification.Config{})
+	c, _ := identify(t, i, `alice "é"`)
+	for _, n := range []int{1, 200, 20_000, 40_000, 70_000, 200_000} {
+		text := strings.Repeat("ü", n)
+		send(t, log, "ch_a", `alice "é"`, text)
+		require.Equal(t, text, c.next().text(t))
+	}
+	e := message("ch_a", "bob", "no time")
+	e.Time = time.Time{}
+	publish(t, log, e)
+	require.True(t, c.next().Time.IsZero())
+	publish(t, log, event("chat.user.renamed.v1", `users.`+events.Token(`alice "é"`), "", map[string]string{"name": "A"}))
+	o := c.next()
+	require.Equal(t, "chat.user.renamed.v1", o.Type)
+	require.Empty(t, o.Channel)
 }

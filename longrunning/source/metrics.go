@@ -9,9 +9,9 @@ import (
 // metrics of one source; those of a process share their collectors and differ
 // in the label "consumer".
 type metrics struct {
-	delivered, retried, dead prometheus.Counter
-	inFlight, held, lag      prometheus.Gauge
-	request                  prometheus.Observer
+	delivered, retried, dead, redriven prometheus.Counter
+	inFlight, held, lag                prometheus.Gauge
+	request                            prometheus.Observer
 }
 
 func newMetrics(r prometheus.Registerer, consumer string) *metrics {
@@ -25,6 +25,7 @@ func newMetrics(r prometheus.Registerer, consumer string) *metrics {
 		delivered: counter("chat_source_delivered_total", "Events that the sink took."),
 		retried:   counter("chat_source_retried_total", "Times that a channel's next event has to wait for another attempt."),
 		dead:      counter("chat_source_dead_total", "Events that were put into the dead letters."),
+		redriven:  counter("chat_source_redriven_total", "Dead letters whose event the sink took in the end."),
 		inFlight:  gauge("chat_source_requests_in_flight", "Requests to the sink under way."),
 		held:      gauge("chat_source_held_events", "Events fetched and neither delivered nor dead."),
 		lag:       gauge("chat_source_lag_events", "Events that wait in the log, not fetched yet."),

@@ -20,6 +20,7 @@ import (
 type Log interface {
 	Consumer(ctx context.Context, cfg nats.ConsumerConfig) (*nats.Consumer, error)
 	PublishDead(ctx context.Context, d *nats.Delivery, why nats.DeadReason) error
+	Discard(ctx context.Context, deadLetter uint64) error
 	Ping(ctx context.Context) error
 }
 

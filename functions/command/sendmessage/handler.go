@@ -23,7 +23,7 @@ import (
 var Spec = frontdoor.Spec{
 	Name: "sendmessage", Summary: "Send a message to a channel.",
 	Method: http.MethodPost, Path: "/v1/channels/{channel}/messages",
-	Type: "chat.command.sendmessage.v1", Status: http.StatusAccepted,
+	Type: "chat.command.sendmessage.v1", Status: http.StatusAccepted, Limit: "send",
 }
 
 // Request is a message to send.

@@ -21,6 +21,10 @@ type Option func(*Function)
 // every call.
 func WithVerifier(v Verifier) Option { return func(f *Function) { f.verifier = v } }
 
+// WithLimiter sets who says how often a caller may call. Without it everybody
+// may call as often as they like.
+func WithLimiter(l Limiter) Option { return func(f *Function) { f.limiter = l } }
+
 // WithLogger sets where requests and errors are logged; slog.Default otherwise.
 func WithLogger(l *slog.Logger) Option { return func(f *Function) { f.log = l } }
 

@@ -1,29 +1,42 @@
-// Package messages opens the store of messages that the
-// configuration names.
+// Package messages opens the store of messages that the configuration names.
 package messages
 
 import (
 	"context"
 	"fmt"
 
+	"github.com/chat-platform/chat/infra/cassandra"
 	"github.com/chat-platform/chat/infra/sqlite"
 	"github.com/chat-platform/chat/infra/stores"
 )
 
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
-	Store string `env:"STORE_MESSAGES" envDefault:"sqlite"`
+	Store string `env:"STORE_MESSAGES" envDefault:"sqlite"` // sqlite or cassandra
 
 	stores.Embedded
+	Cassandra cassandra.Config
 }
 
 // Validate says which variable cannot be.
-func (c Config) Validate() error { return stores.Known("STORE_MESSAGES", c.Store, "sqlite") }
+func (c Config) Validate() error {
+	return stores.Known("STORE_MESSAGES", c.Store, "sqlite", "cassandra")
+}
 
 // Open opens the store; whoever does so closes it.
 func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Messages, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.Store == "cassandra" {
+		c := cfg.Cassandra
+		c.Logger, c.Registerer = host.Log, host.Registerer
+		// Not returned as it is: a nil *Store would not be a nil interface.
+		s, err := cassandra.Open(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	path, err := cfg.File(stores.MessagesFile)
 	if err != nil {

@@ -1,29 +1,40 @@
-// Package search opens the index of messages that the
-// configuration names.
+// Package search opens the index of messages that the configuration names.
 package search
 
 import (
 	"context"
 	"fmt"
 
+	"github.com/chat-platform/chat/infra/elasticsearch"
 	"github.com/chat-platform/chat/infra/sqlite"
 	"github.com/chat-platform/chat/infra/stores"
 )
 
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
-	Store string `env:"STORE_SEARCH" envDefault:"sqlite"`
+	Store string `env:"STORE_SEARCH" envDefault:"sqlite"` // sqlite or elasticsearch
 
 	stores.Embedded
+	Elasticsearch elasticsearch.Config
 }
 
 // Validate says which variable cannot be.
-func (c Config) Validate() error { return stores.Known("STORE_SEARCH", c.Store, "sqlite") }
+func (c Config) Validate() error {
+	return stores.Known("STORE_SEARCH", c.Store, "sqlite", "elasticsearch")
+}
 
 // Open opens the store; whoever does so closes it.
-func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Search, error) {
+func Open(ctx context.Context, cfg Config, _ stores.Host) (stores.Search, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.Store == "elasticsearch" {
+		// Not returned as it is: a nil *Store would not be a nil interface.
+		s, err := elasticsearch.Open(ctx, cfg.Elasticsearch)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	path, err := cfg.File(stores.SearchFile)
 	if err != nil {

@@ -18,13 +18,14 @@ const usage = `usage: chat COMMAND [flags]
   replay    send a corpus to a running platform, and verify it
   load      send at a steady rate to a running platform, and measure
   invoke    post a fixture to one function started alone
+  dead      list, show, redrive and discard events that were refused
 
 chat COMMAND -h names the flags.
 `
 
 func main() {
 	commands := map[string]func(context.Context, *process.Process) error{
-		"run": platform.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke,
+		"run": platform.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "dead": tools.Dead,
 	}
 	command := ""
 	if len(os.Args) > 1 {

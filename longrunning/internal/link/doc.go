@@ -25,10 +25,12 @@
 //	       a frame with Last set · StatusUnknown to a request · no answer
 //
 // Frames of a link are numbered 1, 2, 3 … in the order in which they are sent. A
-// frame without events, the tick, goes out every [TickEvery]. Broken means: attach
-// again with a new id, to whichever fan-out answers, announce all keys again, and
-// read from the log what lies between the last position delivered and the
-// positions answered to the interest. [Tracker] is this machine in code.
+// frame without events, the tick, goes out every [TickEvery], and before the answer
+// to an Interest that adds keys, so that an instance need not wait to be where that
+// answer says. Broken means: attach again with a new id, to whichever fan-out
+// answers, announce all keys again, and read from the log what lies between the last
+// position delivered and the positions answered to the interest. [Tracker] is this
+// machine in code.
 //
 // The instance sends an Interest, with or without keys, at least every
 // [HeartbeatEvery]; a fan-out that hears nothing for [DeadAfter] ends the link. An

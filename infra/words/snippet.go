@@ -1,4 +1,4 @@
-package sqlite
+package words
 
 import (
 	"strings"
@@ -11,9 +11,9 @@ const (
 	snippetLead  = 48
 )
 
-// snippet cuts the part of a text around a hit at [start, end). It cuts between
+// cut gives the part of a text around a hit at [start, end). It cuts between
 // words where it can, and says so by an ellipsis.
-func snippet(text string, start, end int) string {
+func cut(text string, start, end int) string {
 	if len(text) <= snippetRunes || utf8.RuneCountInString(text) <= snippetRunes {
 		return text
 	}

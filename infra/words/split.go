@@ -1,4 +1,4 @@
-package sqlite
+package words
 
 import (
 	"unicode/utf8"
@@ -9,11 +9,11 @@ import (
 // maxWord bounds a word in bytes; a longer one is known by its beginning.
 const maxWord = 96
 
-// words splits a text, for the index, for queries and for snippets alike. A
+// splitter splits a text, for the index, for queries and for snippets alike. A
 // word is a run of letters and digits, folded. In scripts without spaces every
 // character is a word, joined to the one before it where nothing is between
-// them; the index keeps pairs of them (terms), a query wants them side by side.
-type words struct {
+// them; the index keeps pairs of them (AppendTerms), a query wants them side by side.
+type splitter struct {
 	text string
 	pos  int
 
@@ -25,8 +25,8 @@ type words struct {
 	lastUnit int // where the last unit ended, −1 if something came after it
 }
 
-func splitWords(text string) words {
-	return words{text: composed(text), lastUnit: -1}
+func split(text string) splitter {
+	return splitter{text: composed(text), lastUnit: -1}
 }
 
 // composed brings letters and their accents together, which some systems keep
@@ -40,7 +40,7 @@ func composed(text string) string {
 	return text
 }
 
-func (w *words) next() bool {
+func (w *splitter) next() bool {
 	w.word = w.word[:0]
 	for w.pos < len(w.text) {
 		c := w.text[w.pos]
@@ -81,7 +81,7 @@ func (w *words) next() bool {
 }
 
 // letters reads a word that begins at pos.
-func (w *words) letters() bool {
+func (w *splitter) letters() bool {
 	w.start, w.unit, w.joined, w.lastUnit = w.pos, false, false, -1
 	for w.pos < len(w.text) {
 		c := w.text[w.pos]
@@ -113,11 +113,10 @@ func (w *words) letters() bool {
 	return true
 }
 
-// appendTerms appends the terms under which a message is found, each followed
-// by a space: its channel, its words, and of neighbours in a script without
-// spaces every pair, the last one also alone.
-func appendTerms(b []byte, channel int64, text string) []byte {
-	b = append(appendChannelTerm(b, channel), ' ')
+// AppendTerms appends the terms under which an index finds a text, each followed
+// by a space: its words, and of neighbours in a script without spaces every
+// pair, the last one also alone. No term has a space or an ASCII sign in it.
+func AppendTerms(b []byte, text string) []byte {
 	var last []byte // the unit before, not yet alone in b
 	alone := func() {
 		if len(last) > 0 {
@@ -125,7 +124,7 @@ func appendTerms(b []byte, channel int64, text string) []byte {
 			last = last[:0]
 		}
 	}
-	w := splitWords(text)
+	w := split(text)
 	for w.next() {
 		if w.unit && w.joined {
 			b = append(append(append(b, last...), w.word...), ' ')
@@ -141,14 +140,4 @@ func appendTerms(b []byte, channel int64, text string) []byte {
 	}
 	alone()
 	return b
-}
-
-// appendChannelTerm appends the term that stands for a channel: characters of
-// the private planes, which no word contains. Nearly always it is one.
-func appendChannelTerm(b []byte, channel int64) []byte {
-	const digit, last, base = 0xf0000, 0x100000, 0x8000
-	for ; channel >= base; channel /= base {
-		b = utf8.AppendRune(b, rune(digit+channel%base))
-	}
-	return utf8.AppendRune(b, rune(last+channel))
 }

@@ -1,0 +1,51 @@
+package cassandra
+
+import (
+	"context"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"github.com/chat-platform/chat/events"
+)
+
+// scanPage is how many rows one request of Checksums brings; the next ones are
+// asked for while these are worked on.
+const scanPage = 2_000
+
+// Checksums sums all messages, by channel. It reads everything, in the order of
+// the partitions' tokens.
+func (s *Store) Checksums(ctx context.Context) (sums map[events.ChannelID]events.Checksum, err error) {
+	err = s.call(ctx, "checksums", func(ctx context.Context) error {
+		sums, err = s.checksums(ctx)
+		return err
+	}, "checksum messages")
+	return sums, err
+}
+
+func (s *Store) checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
+	sums := map[events.ChannelID]events.Checksum{}
+	var channel string
+	var failed error
+	q := s.session.Query("SELECT " + rowColumns + ", channel FROM messages").PageSize(scanPage).Prefetch(0.5)
+	err := s.each(ctx, q, func(i *gocql.Iter) bool {
+		var r stored
+		if !r.scan(i, &channel) {
+			return false
+		}
+		if r.state != 0 || r.m.ID == "" { // what is marked is counted elsewhere, or not at all
+			return true
+		}
+		r.m.ChannelID = events.ChannelID(channel)
+		sum := sums[r.m.ChannelID]
+		failed = sum.Add(r.m)
+		sums[r.m.ChannelID] = sum
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sums, nil
+}

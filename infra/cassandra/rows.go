@@ -1,0 +1,118 @@
+package cassandra
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	"github.com/chat-platform/chat/events"
+)
+
+// States of a row; null is a message.
+const (
+	stateDuplicate = 1 // of a message with a lower sequence: hidden
+	stateCopy      = 2 // of a row on a higher level
+)
+
+// stored is a row.
+type stored struct {
+	m     events.Message
+	state int8
+}
+
+const rowColumns = "seq, id, author, client, reply, sent_at, body, state"
+
+// scan reads rowColumns, followed by more.
+func (r *stored) scan(i *gocql.Iter, more ...any) bool {
+	var seq int64
+	var sentAt time.Time
+	var state *int8
+	if !i.Scan(append([]any{&seq, (*string)(&r.m.ID), (*string)(&r.m.AuthorID), (*string)(&r.m.ClientID), (*string)(&r.m.ReplyTo), &sentAt, &r.m.Text, &state}, more...)...) {
+		return false
+	}
+	r.m.Seq, r.m.SentAt, r.state = uint64(seq), sentAt.UTC(), 0
+	if state != nil {
+		r.state = *state
+	}
+	return true
+}
+
+// visible rows are messages, or copies of such. A mark without a row is neither.
+func (r *stored) visible() bool { return r.state != stateDuplicate && r.m.ID != "" }
+
+// fullness is whether a partition is known to be full.
+type fullness int8
+
+const (
+	unknown fullness = iota
+	no
+	yes
+)
+
+// readPartition gives up to w.n visible rows of one partition, and whether that
+// is full, if it has any rows in the walk's direction.
+func (s *Store) readPartition(ctx context.Context, p partition, w walk) (rows []stored, full fullness, err error) {
+	stmt := "SELECT " + rowColumns + ", full_at FROM messages WHERE channel = ? AND level = ? AND bucket = ? AND seq > ? ORDER BY seq ASC LIMIT ?"
+	if w.down {
+		stmt = "SELECT " + rowColumns + ", full_at FROM messages WHERE channel = ? AND level = ? AND bucket = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+	}
+	for {
+		seen, want := 0, w.n-len(rows)
+		err := s.each(ctx, s.read(stmt, string(p.channel), int8(p.level), p.bucket, int64(w.from), want), func(i *gocql.Iter) bool {
+			var r stored
+			var fullAt *int64
+			if !r.scan(i, &fullAt) {
+				return false
+			}
+			if full = no; fullAt != nil {
+				full = yes
+			}
+			seen++
+			w.from = r.m.Seq
+			if r.visible() {
+				r.m.ChannelID = p.channel
+				rows = append(rows, r)
+			}
+			return true
+		})
+		if err != nil || seen < want || len(rows) == w.n {
+			return rows, full, err
+		}
+		// Hidden rows took the place of others.
+	}
+}
+
+// topIsFull tells whether a channel may have messages below the highest level.
+func (s *Store) topIsFull(ctx context.Context, channel events.ChannelID) (fullness, error) {
+	var fullAt *int64
+	err := s.scanOne(ctx, "SELECT full_at FROM messages WHERE channel = ? AND level = ? AND bucket = 0 LIMIT 1",
+		[]any{string(channel), int8(top)}, &fullAt)
+	switch {
+	case errors.Is(err, gocql.ErrNotFound):
+		return no, nil
+	case err != nil:
+		return unknown, err
+	case fullAt != nil:
+		return yes, nil
+	}
+	return no, nil
+}
+
+// buckets lists up to n buckets of a level that have messages, from one on.
+func (s *Store) buckets(ctx context.Context, level int, w walk, from int64, n int) (list []int64, err error) {
+	stmt := "SELECT bucket FROM channel_buckets WHERE channel = ? AND level = ? AND bucket >= ? ORDER BY bucket ASC LIMIT ?"
+	if w.down {
+		stmt = "SELECT bucket FROM channel_buckets WHERE channel = ? AND level = ? AND bucket <= ? ORDER BY bucket DESC LIMIT ?"
+	}
+	err = s.each(ctx, s.read(stmt, string(w.channel), int8(level), from, n), func(i *gocql.Iter) bool {
+		var b int64
+		if !i.Scan(&b) {
+			return false
+		}
+		list = append(list, b)
+		return true
+	})
+	return list, err
+}

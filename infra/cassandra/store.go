@@ -1,0 +1,163 @@
+package cassandra
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/chat-platform/chat/events"
+)
+
+// Store keeps the messages of channels.
+type Store struct {
+	cfg     Config
+	session *gocql.Session
+	shape   shape
+	fills   *fills
+	slots   *semaphore.Weighted // requests under way
+	up      *hostSet
+	spec    gocql.SpeculativeExecutionPolicy
+
+	seconds *prometheus.HistogramVec
+
+	closed atomic.Bool
+	once   sync.Once
+}
+
+// Open connects, and makes the keyspace and its tables if they are missing,
+// which any number of processes may do at once. It tries for Config.ConnectWait.
+func Open(ctx context.Context, cfg Config) (*Store, error) { return open(ctx, cfg, production, nil) }
+
+func open(ctx context.Context, cfg Config, sh shape, observer gocql.QueryObserver) (*Store, error) {
+	cfg = cfg.withDefaults()
+	cluster, err := cfg.cluster()
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, cfg, cluster); err != nil {
+		return nil, fail(err, "open messages store at %v", cfg.Hosts)
+	}
+	s := &Store{
+		cfg: cfg, shape: sh, fills: newFills(), slots: semaphore.NewWeighted(int64(cfg.InFlight)), up: newHostSet(),
+		seconds: newSeconds(cfg.Registerer),
+		spec:    &gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: max(cfg.Speculate, 1)},
+	}
+	nodes := gocql.RoundRobinHostPolicy()
+	if cfg.Datacenter != "" {
+		nodes = gocql.DCAwareRoundRobinPolicy(cfg.Datacenter)
+	}
+	cluster.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(counting{nodes, s.up}, gocql.ShuffleReplicas())
+	cluster.Keyspace = cfg.Keyspace
+	cluster.QueryObserver = observer
+	if s.session, err = connect(ctx, cfg, cluster); err != nil {
+		return nil, fail(err, "open messages store %s at %v", cfg.Keyspace, cfg.Hosts)
+	}
+	return s, nil
+}
+
+// connect tries until a node answers, Config.ConnectWait has passed or ctx ends.
+// The driver does not tell a node that refuses from one that is not there yet.
+func connect(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) (*gocql.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectWait)
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		session, err := cluster.CreateSession()
+		if err == nil {
+			return session, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", events.ErrUnavailable, err)
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+	}
+}
+
+// read prepares a query that may be asked of two nodes at once.
+func (s *Store) read(stmt string, args ...any) *gocql.Query {
+	q := s.session.Query(stmt, args...)
+	// With one node there is nobody to ask, and the driver then fails the query.
+	if s.cfg.Speculate > 0 && s.up.count.Load() > 1 {
+		q = q.SetSpeculativeExecutionPolicy(s.spec)
+	}
+	return q
+}
+
+// slot bounds the requests under way; each is followed by a release.
+func (s *Store) slot(ctx context.Context) error { return s.slots.Acquire(ctx, 1) }
+
+func (s *Store) release() { s.slots.Release(1) }
+
+// exec runs a write.
+func (s *Store) exec(ctx context.Context, stmt string, args ...any) error {
+	if err := s.slot(ctx); err != nil {
+		return err
+	}
+	defer s.release()
+	return s.session.Query(stmt, args...).ExecContext(ctx)
+}
+
+// each calls scan for every row of a query until it returns false.
+func (s *Store) each(ctx context.Context, q *gocql.Query, scan func(*gocql.Iter) bool) error {
+	if err := s.slot(ctx); err != nil {
+		return err
+	}
+	defer s.release()
+	iter := q.IterContext(ctx)
+	for scan(iter) {
+	}
+	return iter.Close()
+}
+
+// truncateTimeout is a little more than what nodes give themselves.
+const truncateTimeout = 70 * time.Second
+
+// Reset drops all messages, by truncating the tables, which takes all nodes and
+// up to a minute. Cassandra keeps a snapshot unless its auto_snapshot is off.
+func (s *Store) Reset(ctx context.Context) error {
+	return s.call(ctx, "reset", s.reset, "reset messages")
+}
+
+func (s *Store) reset(ctx context.Context) error {
+	// Truncating takes longer than requests may.
+	cluster, err := s.cfg.cluster()
+	if err != nil {
+		return err
+	}
+	cluster.Keyspace, cluster.NumConns, cluster.Timeout = s.cfg.Keyspace, 1, truncateTimeout
+	session, err := connect(ctx, s.cfg, cluster)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	// The index first: a writer in between leaves an entry without rows then, not
+	// rows out of sight.
+	for _, table := range []string{"channel_buckets", "message_ids", "messages"} {
+		if err := session.Query("TRUNCATE " + table).ExecContext(ctx); err != nil {
+			return fmt.Errorf("truncate %s: %w", table, err)
+		}
+	}
+	s.fills.clear()
+	return nil
+}
+
+// Ping asks a node for a sign of life; events.ErrUnavailable if none comes.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.call(ctx, "ping", func(ctx context.Context) error {
+		return s.session.Query("SELECT key FROM system.local").ExecContext(ctx)
+	}, "ping messages store")
+}
+
+// Close ends the connections. Calls under way fail with events.ErrUnavailable.
+func (s *Store) Close() error {
+	s.closed.Store(true)
+	s.once.Do(s.session.Close)
+	return nil
+}

@@ -1,0 +1,225 @@
+package elasticsearch_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// server answers as Elasticsearch does, to the few requests of this package, so
+// that its refusals can be had at will. It knows nothing of words: a search finds
+// everything. What is found is for the real server to judge.
+type server struct {
+	*httptest.Server
+	mu       sync.Mutex
+	indices  map[string]*index
+	alias    string // the index that "messages" points to
+	requests []string
+	// refuse answers a request instead (status 0: doesn't), item an item.
+	refuse func(r *http.Request, body []byte) (status int, answer string)
+	item   func(id string) (status int, kind string)
+}
+
+type index struct {
+	docs    map[string]doc
+	meta    any
+	blocked bool
+	writes  int64
+}
+
+type doc struct {
+	version, write int64
+	seq            uint64
+	source         json.RawMessage
+}
+
+func newServer(t *testing.T) *server {
+	s := &server{indices: map[string]*index{}}
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func failure(kind string) string {
+	return fmt.Sprintf(`{"error":{"type":%q,"reason":"so it is"},"status":1}`, kind)
+}
+
+func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, r.Method+" "+r.URL.Path)
+	w.Header().Set("X-Elastic-Product", "Elasticsearch")
+	w.Header().Set("Content-Type", "application/json")
+	status, answer := 0, ""
+	if s.refuse != nil {
+		status, answer = s.refuse(r, body)
+	}
+	if status == 0 {
+		status, answer = s.answer(r, body)
+	}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, answer)
+}
+
+// MarshalJSON lists no aliases: nobody asks for them.
+func (i *index) MarshalJSON() ([]byte, error) { return []byte(`{"aliases":{}}`), nil }
+
+func (s *server) answer(r *http.Request, body []byte) (int, string) {
+	name, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	var request map[string]any
+	_ = json.Unmarshal(body, &request)
+	switch {
+	case name == "_index_template", name == "_pit" && r.Method == http.MethodDelete:
+		return 200, `{}`
+	case name == "_alias" && s.alias == "":
+		return 404, `{"error":"alias [messages] missing","status":404}`
+	case name == "_alias":
+		return 200, fmt.Sprintf(`{%q:{"aliases":{"messages":{}}}}`, s.alias)
+	case name == "_aliases":
+		return 200, s.actions(request["actions"].([]any))
+	case name == "_search": // by point in time, whose id is the index's name
+		return s.search(request["pit"].(map[string]any)["id"].(string), request)
+	case action == "_alias":
+		b, _ := json.Marshal(s.indices)
+		return 200, string(b)
+	case action == "" && r.Method == http.MethodPut && s.indices[name] != nil:
+		return 400, failure("resource_already_exists_exception")
+	case action == "" && r.Method == http.MethodPut:
+		s.indices[name] = &index{docs: map[string]doc{}, meta: map[string]int{"version": 1}}
+		if request["aliases"] != nil {
+			s.alias = name
+		}
+		return 200, `{}`
+	}
+	if name == "messages" {
+		name = s.alias
+	}
+	i := s.indices[name]
+	if i == nil {
+		return 404, failure("index_not_found_exception")
+	}
+	switch action {
+	case "":
+		delete(s.indices, name)
+	case "_bulk":
+		return 200, s.bulk(i, body)
+	case "_search":
+		return s.search(name, request)
+	case "_pit":
+		return 200, fmt.Sprintf(`{"id":%q}`, name)
+	case "_count":
+		return 200, fmt.Sprintf(`{"count":%d}`, len(i.docs))
+	case "_block/write", "_settings":
+		i.blocked = action != "_settings"
+	case "_stats":
+		return 200, fmt.Sprintf(`{"indices":{%q:{"shards":{"0":[{"routing":{"primary":false}},{"routing":{"primary":true},"seq_no":{"local_checkpoint":%d}}]}}}}`, name, i.writes-1)
+	case "_mapping":
+		if r.Method == http.MethodPut {
+			i.meta = request["_meta"]
+		}
+		b, _ := json.Marshal(map[string]any{name: map[string]any{"mappings": map[string]any{"_meta": i.meta}}})
+		return 200, string(b)
+	case "_refresh":
+	default:
+		return 400, failure("no_such_request")
+	}
+	return 200, `{}`
+}
+
+func (s *server) actions(actions []any) string {
+	for _, a := range actions {
+		for kind, args := range a.(map[string]any) {
+			index := args.(map[string]any)["index"].(string)
+			if kind == "add" {
+				s.alias = index
+			} else {
+				delete(s.indices, index)
+			}
+		}
+	}
+	return `{}`
+}
+
+func (s *server) bulk(i *index, body []byte) string {
+	lines := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
+	var items []string
+	failed := false
+	for pair := range slices.Chunk(lines, 2) {
+		var action struct {
+			Index struct {
+				ID      string `json:"_id"`
+				Version int64  `json:"version"`
+			} `json:"index"`
+		}
+		_ = json.Unmarshal(pair[0], &action)
+		var d struct{ Seq uint64 }
+		status, kind, id := 201, "", action.Index.ID
+		if s.item != nil {
+			if st, k := s.item(id); st != 0 {
+				status, kind = st, k
+			}
+		}
+		switch {
+		case json.Unmarshal(pair[1], &d) != nil:
+			status, kind = 400, "document_parsing_exception"
+		case i.blocked:
+			status, kind = 403, "cluster_block_exception"
+		case status == 201 && i.docs[id].version > action.Index.Version:
+			status, kind = 409, "version_conflict_engine_exception"
+		case status == 201:
+			i.docs[id] = doc{action.Index.Version, i.writes, d.Seq, pair[1]}
+			i.writes++
+		}
+		failed = failed || status != 201
+		items = append(items, fmt.Sprintf(`{"index":{"status":%d,"error":{"type":%q}}}`, status, kind))
+	}
+	return fmt.Sprintf(`{"errors":%t,"items":[%s]}`, failed, strings.Join(items, ","))
+}
+
+// search finds all documents, newest first, below a bound of seq or after one
+// of them, above a _seq_no.
+func (s *server) search(name string, request map[string]any) (int, string) {
+	i := s.indices[name]
+	if i == nil {
+		return 404, failure("search_context_missing_exception")
+	}
+	query, _ := json.Marshal(request["query"])
+	var bound struct {
+		Range map[string]struct{ Gt float64 }
+		Bool  struct {
+			Filter []struct {
+				Range map[string]struct{ Lt float64 }
+			}
+		}
+	}
+	_ = json.Unmarshal(query, &bound)
+	since, before := int64(-1), float64(1<<63)
+	if r, ok := bound.Range["_seq_no"]; ok {
+		since = int64(r.Gt)
+	}
+	for _, f := range bound.Bool.Filter {
+		if r, ok := f.Range["seq"]; ok {
+			before = r.Lt
+		}
+	}
+	if after, ok := request["search_after"].([]any); ok {
+		before = after[0].(float64)
+	}
+	docs := slices.SortedFunc(maps.Values(i.docs), func(a, b doc) int { return int(int64(b.seq) - int64(a.seq)) })
+	var hits []string
+	for _, d := range docs {
+		if d.write > since && float64(d.seq) < before && len(hits) < int(request["size"].(float64)) {
+			hits = append(hits, fmt.Sprintf(`{"_source":%s,"sort":[%d]}`, d.source, d.seq))
+		}
+	}
+	return 200, fmt.Sprintf(`{"pit_id":%q,"hits":{"hits":[%s]}}`, name, strings.Join(hits, ","))
+}

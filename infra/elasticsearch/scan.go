@@ -1,0 +1,100 @@
+package elasticsearch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/chat-platform/chat/events"
+)
+
+const (
+	scanSize = 500 // documents of one answer, of 300 KB at most
+	scanKeep = "2m"
+)
+
+// hits is an answer to a search.
+type hits struct {
+	PIT  string `json:"pit_id"`
+	Hits struct {
+		Hits []struct {
+			Source events.Message  `json:"_source"`
+			Sort   json.RawMessage `json:"sort"`
+		} `json:"hits"`
+	} `json:"hits"`
+}
+
+// scan calls f with all documents that are visible now and have a _seq_no, the
+// server's own number of a write, above since; −1 means all. What is written
+// meanwhile does not show.
+func (s *Store) scan(ctx context.Context, index string, since int64, f func([]events.Message) error) error {
+	var pit struct {
+		ID string `json:"id"`
+	}
+	if err := s.call(ctx, http.MethodPost, "/"+index+"/_pit?keep_alive="+scanKeep, nil, &pit); err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = s.once(ctx, http.MethodDelete, "/_pit", object{"id": pit.ID}, nil) // else it expires
+	}()
+	query := object{"match_all": object{}}
+	if since >= 0 {
+		query = object{"range": object{"_seq_no": object{"gt": since}}}
+	}
+	request := object{
+		"size": scanSize, "track_total_hits": false, "query": query,
+		"sort": list{object{"_shard_doc": "asc"}},
+	}
+	for {
+		request["pit"] = object{"id": pit.ID, "keep_alive": scanKeep}
+		var page hits
+		if err := s.call(ctx, http.MethodPost, "/_search?allow_partial_search_results=false", request, &page); err != nil {
+			return err
+		}
+		if page.PIT != "" {
+			pit.ID = page.PIT
+		}
+		n := len(page.Hits.Hits)
+		if n > 0 {
+			ms := make([]events.Message, n)
+			for i, h := range page.Hits.Hits {
+				ms[i] = h.Source
+			}
+			if err := f(ms); err != nil {
+				return err
+			}
+			request["search_after"] = page.Hits.Hits[n-1].Sort
+		}
+		if n < scanSize {
+			return nil
+		}
+	}
+}
+
+// Checksums sums all messages, by channel, at one point in time; it makes
+// visible what was written before. A reindex that ends meanwhile makes it fail
+// with [events.ErrUnavailable].
+func (s *Store) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
+	sums := map[events.ChannelID]events.Checksum{}
+	err := s.refresh(ctx, s.config.Index)
+	if err == nil {
+		err = s.scan(ctx, s.config.Index, -1, func(ms []events.Message) error {
+			for _, m := range ms {
+				sum := sums[m.ChannelID]
+				if err := sum.Add(m); err != nil {
+					return err
+				}
+				sums[m.ChannelID] = sum
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checksum search index %s: %w", s.config.Index, err)
+	}
+	return sums, nil
+}

@@ -1,0 +1,61 @@
+package elasticsearch_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/elasticsearch"
+)
+
+// messages makes the first n of always the same messages, all of one channel.
+func messages(n int) []events.Message {
+	ms := make([]events.Message, n)
+	for i := range ms {
+		ms[i] = events.Message{Seq: uint64(i) + 1, MessageSent: events.MessageSent{
+			ID: events.MessageID(fmt.Sprintf("msg_%026d", i)), ChannelID: "ch_a", AuthorID: "a.b",
+			Text: fmt.Sprintf("<number> %d of Straße & 東京都", i), SentAt: time.UnixMilli(1_700_000_000_000 + int64(i)).UTC(),
+		}}
+	}
+	return ms
+}
+
+func requireHolds(t testing.TB, s *elasticsearch.Store, ms []events.Message, why ...any) {
+	t.Helper()
+	var sum events.Checksum
+	for _, m := range ms {
+		require.NoError(t, sum.Add(m))
+	}
+	sums, err := s.Checksums(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[events.ChannelID]events.Checksum{"ch_a": sum}, sums, why...)
+}
+
+// request speaks to a server past the store.
+func request(t testing.TB, url, method, path string, body, answer any) {
+	t.Helper()
+	b, err := json.Marshal(body)
+	require.NoError(t, err)
+	if body == nil {
+		b = nil
+	}
+	req, err := http.NewRequest(method, url+path, bytes.NewReader(b))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	b, err = io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Less(t, res.StatusCode, 300, "%s %s: %s", method, path, b)
+	if answer != nil {
+		require.NoError(t, json.Unmarshal(b, answer))
+	}
+}

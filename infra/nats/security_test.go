@@ -1,0 +1,33 @@
+package nats_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/infra/nats"
+)
+
+func TestConfigOfSecurity(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	for want, c := range map[string]nats.Config{
+		"NATS_USER and NATS_CREDENTIALS": {User: "a", Credentials: "b"},
+		"expected NATS_USER as well":     {Password: "a"},
+		"NATS_CERT and NATS_KEY":         {Cert: "a"},
+		"NATS_INBOX_PREFIX is \"a.>\"":   {InboxPrefix: "a.>"},
+		"NATS_INBOX_PREFIX is \"a.\"":    {InboxPrefix: "a."},
+		"NATS_CREDENTIALS: ":             {Credentials: "/nowhere.creds"},
+		"NATS_CA: open":                  {CA: "/nowhere.pem"},
+		"holds no certificate":           {CA: empty},
+		"NATS_CERT: ":                    {Cert: empty, Key: empty},
+	} {
+		require.ErrorContains(t, c.Validate(), want)
+		_, err := nats.Open(t.Context(), c)
+		require.ErrorContains(t, err, want)
+	}
+	require.NoError(t, nats.Config{}.Validate())
+	require.NoError(t, nats.Config{User: "a", Password: "b", InboxPrefix: "_INBOX_a"}.Validate())
+}
