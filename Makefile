@@ -7,6 +7,8 @@ GO       ?= go
 TOOLS    := $(CURDIR)/.cache/tools
 PKG      ?= ./...
 T        ?=
+# The full corpus where it is there; the tool has an excerpt of its own.
+CORPUS   ?= $(firstword $(wildcard ../shared/data/ubuntu-irc.jsonl.xz))
 URL      ?= http://localhost:$(or $(PORT),8080)
 LINT     := $(TOOLS)/golangci-lint-2.15.0
 STATIC   := $(TOOLS)/staticcheck-0.8.2
