@@ -131,7 +131,7 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest"}
 	for _, f := range files(t) {
 		if f.test || under(f.dir, append(support, "local")...) {
 			continue

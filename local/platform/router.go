@@ -37,7 +37,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 		dev.BaseURL, dev.Listener, dev.Dir, dev.Audience = r.url, addr, cfg.DataDir, cfg.Audience
 		is, err := issuer.New(dev)
 		if err != nil {
-			return nil, fmt.Errorf("development issuer (set OIDC_ISSUER to use another): %w", err)
+			return nil, err
 		}
 		r.dev, issuerURL = true, is.URL()
 		for _, method := range []string{"GET ", "POST ", "OPTIONS "} {
