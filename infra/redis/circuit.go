@@ -13,6 +13,8 @@ const (
 	tolerated = 3 // calls in a row that may fail
 	probeMin  = 50 * time.Millisecond
 	probeMax  = 2 * time.Second
+	settled   = 10 * time.Second // after which the last outage is over for good
+	flapMax   = 30 * time.Second
 	unbounded = math.MaxInt64
 )
 
@@ -28,7 +30,9 @@ type circuit struct {
 
 	ctx     context.Context
 	stop    context.CancelFunc
-	mu      sync.Mutex // of trip, recover and close
+	mu      sync.Mutex // of trip, the end of look, and close; and of the two below
+	wait    time.Duration
+	since   time.Time // of the last recovery
 	probing sync.WaitGroup
 }
 
@@ -83,12 +87,16 @@ func (c *circuit) trip(err error) {
 		return
 	}
 	c.changed(true, err)
-	c.probing.Go(c.look)
+	if c.wait = min(2*c.wait, flapMax); c.wait == 0 || time.Since(c.since) > settled {
+		c.wait = probeMin
+	}
+	first := c.wait // longer for a server that comes and goes
+	c.probing.Go(func() { c.look(first) })
 }
 
 // look ends when Redis answers, or when the circuit is closed for good.
-func (c *circuit) look() {
-	for wait := probeMin; ; wait = min(2*wait, probeMax) {
+func (c *circuit) look(first time.Duration) {
+	for wait := first; ; wait = min(2*wait, max(first, probeMax)) {
 		t := time.NewTimer(wait/2 + rand.N(wait)) // many processes do not come back at once
 		select {
 		case <-c.ctx.Done():
@@ -106,6 +114,7 @@ func (c *circuit) look() {
 		return
 	}
 	c.failures.Store(0)
+	c.since = time.Now()
 	c.changed(false, nil)
 	c.bound.Store(1)
 }

@@ -105,3 +105,28 @@ func TestAClosedCircuitStaysOpen(t *testing.T) {
 		require.Equal(t, []bool{true}, s.said)
 	})
 }
+
+// A server that is up whenever it is probed, and fails all calls, is left alone
+// for longer and longer; one that has worked for a while begins anew.
+func TestAServerThatComesAndGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{}
+		s.up.Store(true)
+		c := newCircuit(4, s.probe, s.changed)
+		defer c.close()
+		end := time.Now().Add(10 * time.Minute)
+		for time.Now().Before(end) {
+			call(c, errDown)
+			<-time.After(10 * time.Millisecond)
+		}
+		flaps := s.probes.Load()
+		require.Less(t, flaps, int64(60))
+		for c.open() {
+			<-time.After(time.Millisecond)
+		}
+		<-time.After(2 * settled)
+		c.trip(errDown)
+		<-time.After(2 * probeMin)
+		require.False(t, c.open())
+	})
+}

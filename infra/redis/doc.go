@@ -6,9 +6,10 @@
 // within Config.Timeout is judged by buckets of this process; after three such
 // calls in a row all calls are, at once, so that limits hold per process
 // meanwhile. One probe in the background looks, with back-off, whether Redis
-// takes writes again; then calls come back to it one more at a time, and it is
-// not trampled. Each change of state is logged once. Redis is therefore no part
-// of anybody's readiness.
+// takes writes again (a server that comes and goes is left alone for up to half a
+// minute); then calls come back to it one more at a time, and it is not trampled.
+// Each change of state is logged once. Redis is therefore no part of anybody's
+// readiness.
 //
 // What Redis has forgotten after a crash is to the users' favour.
 package redis

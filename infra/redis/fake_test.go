@@ -27,11 +27,11 @@ type fake struct {
 	known bool   // the script, which the first call has to bring
 }
 
-func newFake(t testing.TB) *fake {
-	t.Helper()
-	f := &fake{t: t, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}, full: map[string]int64{}}
+func newFake(tb testing.TB) *fake {
+	tb.Helper()
+	f := &fake{t: tb, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}, full: map[string]int64{}}
 	f.start()
-	t.Cleanup(f.stop)
+	tb.Cleanup(f.stop)
 	return f
 }
 

@@ -34,22 +34,23 @@ import (
 
 func TestMain(m *testing.M) { servertest.Main(m) }
 
-func config(t testing.TB) redis.Config {
-	t.Helper()
-	return redis.Config{URL: servertest.Redis(t), Prefix: servertest.Name(t) + ":"}
+func config(tb testing.TB) redis.Config {
+	tb.Helper()
+	return redis.Config{URL: servertest.Redis(tb), Prefix: servertest.Name(tb) + ":"}
 }
 
-func client(t testing.TB, address string) *driver.Client {
-	t.Helper()
+func client(tb testing.TB, address string) *driver.Client {
+	tb.Helper()
 	o, err := driver.ParseURL(address)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c := driver.NewClient(o)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	tb.Cleanup(func() { require.NoError(tb, c.Close()) })
 	return c
 }
 
 func TestSuite(t *testing.T) {
 	ratelimittest.Run(t, func(t *testing.T) ratelimit.Buckets {
+		t.Helper()
 		s := open(t, config(t))
 		t.Cleanup(func() { require.False(t, s.Degraded(), "it was Redis that was tested") })
 		return s
@@ -273,11 +274,11 @@ func TestTLS(t *testing.T) {
 // bare driver.
 func Benchmark(b *testing.B) {
 	cfg := config(b)
-	cfg.Timeout, cfg.PoolSize = time.Second, 64
+	cfg.Timeout, cfg.PoolSize = 10*time.Second, 64
 	s := open(b, cfg)
 	o, err := driver.ParseURL(cfg.URL)
 	require.NoError(b, err)
-	o.PoolSize, o.MaxRetries, o.ContextTimeoutEnabled = 64, -1, true
+	o.PoolSize, o.MaxRetries, o.ContextTimeoutEnabled, o.ReadTimeout = 64, -1, true, 10*time.Second
 	bare := driver.NewClient(o)
 	defer bare.Close()
 	source, err := os.ReadFile("take.lua")
@@ -290,7 +291,7 @@ func Benchmark(b *testing.B) {
 				_, err := s.Take(b.Context(), ratelimit.Key{Limit: "send", User: users[i%len(users)]}, rate, 1)
 				return err
 			}, func(i int) error {
-				ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+				ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
 				defer cancel()
 				return script.Run(ctx, bare, []string{cfg.Prefix + string(users[i%len(users)])}, 1, 1_000_000, 1, 1, 1_000_000).Err()
 			})

@@ -31,34 +31,35 @@ var (
 	slow  = ratelimit.Rate{Count: 1, Per: time.Hour, Burst: 10}
 )
 
-func open(t testing.TB, cfg redis.Config) *redis.Store {
-	t.Helper()
+func open(tb testing.TB, cfg redis.Config) *redis.Store {
+	tb.Helper()
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second // nothing is to be judged by how fast it was
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s, err := redis.Open(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s, err := redis.Open(tb.Context(), cfg)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
 	return s
 }
 
-func remaining(t testing.TB, s *redis.Store) int {
-	t.Helper()
-	a, err := s.Take(t.Context(), alice, slow, 1)
-	require.NoError(t, err)
+func remaining(tb testing.TB, s *redis.Store) int {
+	tb.Helper()
+	a, err := s.Take(tb.Context(), alice, slow, 1)
+	require.NoError(tb, err)
 	return a.Remaining
 }
 
-func eventually(t testing.TB, is func() bool) {
-	t.Helper()
-	require.Eventually(t, is, patience, step)
+func eventually(tb testing.TB, is func() bool) {
+	tb.Helper()
+	require.Eventually(tb, is, patience, step)
 }
 
 func TestSuiteOnAFake(t *testing.T) {
 	ratelimittest.Run(t, func(t *testing.T) ratelimit.Buckets {
+		t.Helper()
 		s := open(t, redis.Config{URL: "redis://" + newFake(t).addr})
 		t.Cleanup(func() { require.False(t, s.Degraded()) })
 		return s

@@ -14,7 +14,7 @@ import (
 // send posts one message as alice and gives the answer without its body.
 func send(t *testing.T, p *platformtest.Platform, token string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", p.URL+"/v1/channels/ch_general/messages", strings.NewReader(`{"text":"hello"}`))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/v1/channels/ch_general/messages", strings.NewReader(`{"text":"hello"}`))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")

@@ -24,15 +24,16 @@ var slow = ratelimit.Rate{Count: 1, Per: time.Hour, Burst: 10}
 
 var alice = ratelimit.Key{Limit: "send", User: "alice"}
 
-func take(t testing.TB, b ratelimit.Buckets, k ratelimit.Key, r ratelimit.Rate, cost int) events.Allowance {
-	t.Helper()
-	a, err := b.Take(t.Context(), k, r, cost)
-	require.NoError(t, err)
+func take(tb testing.TB, b ratelimit.Buckets, k ratelimit.Key, r ratelimit.Rate, cost int) events.Allowance {
+	tb.Helper()
+	a, err := b.Take(tb.Context(), k, r, cost)
+	require.NoError(tb, err)
 	return a
 }
 
 // Run tests buckets that open makes, empty ones each time.
 func Run(t *testing.T, open func(t *testing.T) ratelimit.Buckets) {
+	t.Helper()
 	for name, test := range map[string]func(*testing.T, ratelimit.Buckets){
 		"a burst and then no more":       burst,
 		"costs":                          costs,
@@ -50,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) ratelimit.Buckets) {
 }
 
 func burst(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	for i := 1; i <= 10; i++ {
 		a := take(t, b, alice, slow, 1)
 		require.True(t, a.Allowed, "call %d", i)
@@ -74,6 +76,7 @@ func about(t *testing.T, want, got time.Duration) {
 }
 
 func costs(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	require.Equal(t, 3, take(t, b, alice, slow, 7).Remaining)
 	a := take(t, b, alice, slow, 5)
 	require.False(t, a.Allowed)
@@ -86,6 +89,7 @@ func costs(t *testing.T, b ratelimit.Buckets) {
 }
 
 func debt(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	a := take(t, b, alice, slow, 25)
 	require.True(t, a.Allowed, "nothing was missing")
 	require.Zero(t, a.Remaining)
@@ -109,6 +113,7 @@ func debt(t *testing.T, b ratelimit.Buckets) {
 }
 
 func keys(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	others := []ratelimit.Key{{Limit: "read/x", User: "alice"}, {Limit: "send", User: "bob"}, {Limit: "read/x", User: "a:b"}, {Limit: "read", User: "x:a:b"}}
 	take(t, b, alice, slow, 10)
 	for _, k := range others {
@@ -118,6 +123,7 @@ func keys(t *testing.T, b ratelimit.Buckets) {
 }
 
 func anyKey(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	for _, user := range []string{"a b", "{tag}", "名前", "\r\n$3\r\nDEL", strings.Repeat("ü", events.MaxUserIDLength/2)} {
 		k := ratelimit.Key{Limit: "send", User: events.UserID(user)}
 		require.Equal(t, 9, take(t, b, k, slow, 1).Remaining)
@@ -126,6 +132,7 @@ func anyKey(t *testing.T, b ratelimit.Buckets) {
 }
 
 func refill(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	quick := ratelimit.Rate{Count: 20, Per: time.Second, Burst: 2}
 	a := take(t, b, alice, quick, 2)
 	require.True(t, a.Allowed)
@@ -138,6 +145,7 @@ func refill(t *testing.T, b ratelimit.Buckets) {
 }
 
 func refusal(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	take(t, b, alice, slow, 8)
 	first := take(t, b, alice, slow, 3)
 	for range 100 {
@@ -149,6 +157,7 @@ func refusal(t *testing.T, b ratelimit.Buckets) {
 }
 
 func race(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	var allowed atomic.Int64
 	var callers sync.WaitGroup
 	many := ratelimit.Rate{Count: 1, Per: time.Hour, Burst: 50}
@@ -168,6 +177,7 @@ func race(t *testing.T, b ratelimit.Buckets) {
 }
 
 func change(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	take(t, b, alice, slow, 10) // ten hours behind
 	wider := ratelimit.Rate{Count: 1, Per: time.Hour, Burst: 20}
 	require.Equal(t, 9, take(t, b, alice, wider, 1).Remaining)
@@ -177,6 +187,7 @@ func change(t *testing.T, b ratelimit.Buckets) {
 }
 
 func once(t *testing.T, b ratelimit.Buckets) {
+	t.Helper()
 	daily := ratelimit.Rate{Count: 1, Per: 24 * time.Hour, Burst: 1}
 	a := take(t, b, alice, daily, 1)
 	require.True(t, a.Allowed)
