@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
@@ -76,7 +77,7 @@ func (c Config) publicURL(addr net.Addr) string {
 	if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
 		host = tcp.IP.String()
 	}
-	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(tcp.Port)))
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
 func (c Config) verifier(issuerURL string) *oidc.Verifier {

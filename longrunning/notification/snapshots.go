@@ -67,7 +67,7 @@ func (s *snapshots) recall(ctx context.Context, user events.UserID) (kept, error
 	switch at, reader := s.users[user], s.reading[user]; {
 	case at != nil:
 		s.order.MoveToFront(at)
-		snap := at.Value.(*snapshot) //nolint:errcheck,forcetypeassert // nothing else is in it
+		snap := at.Value.(*snapshot) //nolint:forcetypeassert // nothing else is in it
 		snap.used = time.Now()
 		k.memberships = snap.memberships.share()
 	case reader == nil:
@@ -98,7 +98,7 @@ func (s *snapshots) keep(user events.UserID, k kept, m *memberships) {
 		return
 	}
 	if at != nil {
-		if at.Value.(*snapshot).memberships.known >= shared.known { //nolint:errcheck,forcetypeassert // as above
+		if at.Value.(*snapshot).memberships.known >= shared.known { //nolint:forcetypeassert // as above
 			return
 		}
 		s.drop(at)
@@ -111,7 +111,7 @@ func (s *snapshots) keep(user events.UserID, k kept, m *memberships) {
 }
 
 func (s *snapshots) drop(at *list.Element) {
-	snap := s.order.Remove(at).(*snapshot) //nolint:errcheck,forcetypeassert // as above
+	snap := s.order.Remove(at).(*snapshot) //nolint:forcetypeassert // as above
 	s.bytes -= snap.memberships.size
 	delete(s.users, snap.user)
 }
@@ -123,7 +123,7 @@ func (s *snapshots) trust(last uint64) {
 	defer s.mu.Unlock()
 	s.log++
 	for at := s.order.Back(); at != nil; {
-		snap, before := at.Value.(*snapshot), at.Prev() //nolint:errcheck,forcetypeassert // as above
+		snap, before := at.Value.(*snapshot), at.Prev() //nolint:forcetypeassert // as above
 		if snap.memberships.known > last {
 			s.drop(at)
 		}
@@ -136,7 +136,7 @@ func (s *snapshots) sweep(h *hub, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for at := s.order.Back(); at != nil; {
-		snap, before := at.Value.(*snapshot), at.Prev() //nolint:errcheck,forcetypeassert // as above
+		snap, before := at.Value.(*snapshot), at.Prev() //nolint:forcetypeassert // as above
 		switch {
 		case now.Sub(snap.used) <= s.after:
 		case h.present(link.UserKey(snap.user)):

@@ -2,14 +2,16 @@ package frontdoor
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // Function is a handler with its endpoints. Make one with [Command] or
@@ -135,12 +137,9 @@ func (f *Function) wrongType(e events.Event) *events.Fault {
 }
 
 func quoted(names []string) string {
-	s := ""
+	all := make([]string, len(names))
 	for i, n := range names {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprintf("%q", n)
+		all[i] = strconv.Quote(n)
 	}
-	return s
+	return strings.Join(all, ", ")
 }

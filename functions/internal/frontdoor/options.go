@@ -4,8 +4,9 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // Verifier tells who a bearer token belongs to. rawToken is never empty. Errors

@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/chat-platform/chat/events"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // exchange is one request on its way to its answer.
