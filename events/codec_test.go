@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
 )
 
 func full() events.Event {

@@ -26,6 +26,8 @@ type (
 	Mux = frontdoor.Mux
 	// Verifier tells who a bearer token belongs to.
 	Verifier = frontdoor.Verifier
+	// Limiter says how often a caller may call.
+	Limiter = frontdoor.Limiter
 )
 
 // NotFound answers every request with the problem of status 404.
@@ -43,10 +45,11 @@ func WriteProblem(w http.ResponseWriter, requestID string, err error) {
 	frontdoor.WriteProblem(w, requestID, err)
 }
 
-// Serving is how functions are served. The zero value refuses every token, logs
-// to slog's default and registers no metrics.
+// Serving is how functions are served. The zero value refuses every token, knows
+// no rate limits, logs to slog's default and registers no metrics.
 type Serving struct {
 	Verifier   Verifier
+	Limiter    Limiter
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -55,6 +58,9 @@ func (s Serving) options(handler any) []frontdoor.Option {
 	opts := []frontdoor.Option{frontdoor.WithHooks(handler)}
 	if s.Verifier != nil {
 		opts = append(opts, frontdoor.WithVerifier(s.Verifier))
+	}
+	if s.Limiter != nil {
+		opts = append(opts, frontdoor.WithLimiter(s.Limiter))
 	}
 	if s.Logger != nil {
 		opts = append(opts, frontdoor.WithLogger(s.Logger))

@@ -315,7 +315,7 @@ func (c *client) session(ctx context.Context, url string) {
 	if answer.StatusCode != http.StatusSwitchingProtocols {
 		return
 	}
-	defer conn.CloseNow() //nolint:errcheck // it may be cut already
+	defer conn.CloseNow()
 	hello := map[string]string{"op": "identify", "token": string(c.user)}
 	c.mu.Lock()
 	if c.cursor != "" {

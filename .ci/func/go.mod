@@ -275,7 +275,7 @@ require (
 	gopkg.in/ini.v1 v1.67.1 // indirect
 	gopkg.in/warnings.v0 v0.1.2 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect
-	gopkg.in/yaml.v3 v3.0.1 // indirect
+	gopkg.in/yaml.v3 v3.0.1
 	gotest.tools/v3 v3.5.2 // indirect
 	k8s.io/api v0.35.4 // indirect
 	k8s.io/apiextensions-apiserver v0.35.4 // indirect
@@ -288,7 +288,7 @@ require (
 	k8s.io/utils v0.0.0-20260108192941-914a6e750570 // indirect
 	knative.dev/client/pkg v0.0.0-20260429013708-479f2162b627 // indirect
 	knative.dev/eventing v0.49.0 // indirect
-	knative.dev/func v0.49.2 // indirect
+	knative.dev/func v0.49.2
 	knative.dev/networking v0.0.0-20260422140718-e9578ef11562 // indirect
 	knative.dev/pkg v0.0.0-20260531000007-52dbd5ece63f // indirect
 	knative.dev/serving v0.49.0 // indirect

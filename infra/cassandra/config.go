@@ -3,6 +3,7 @@ package cassandra
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -89,7 +90,7 @@ func (c Config) Validate() error {
 		return err
 	}
 	if (c.Cert == "") != (c.Key == "") {
-		return fmt.Errorf("CASSANDRA_CERT and CASSANDRA_KEY belong together")
+		return errors.New("CASSANDRA_CERT and CASSANDRA_KEY belong together")
 	}
 	_, _, err := c.hosts()
 	return err

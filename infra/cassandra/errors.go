@@ -16,7 +16,7 @@ var errClosed = fmt.Errorf("%w: the store is closed", events.ErrUnavailable)
 
 var unavailable = []error{
 	gocql.ErrNoConnections, gocql.ErrConnectionClosed, gocql.ErrTimeoutNoResponse, gocql.ErrSessionClosed,
-	gocql.ErrNoStreams, gocql.ErrUnavailable, gocql.ErrNoHosts, gocql.ErrNoConnectionsStarted, gocql.ErrHostQueryFailed,
+	gocql.ErrNoStreams, gocql.ErrUnavailable, gocql.ErrNoHosts, gocql.ErrNoConnectionsStarted,
 	context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
 }
 

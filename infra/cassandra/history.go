@@ -69,7 +69,7 @@ func (s *Store) history(ctx context.Context, q events.HistoryQuery) (page events
 		return events.HistoryPage{}, err
 	}
 	slices.Reverse(before)
-	page.Messages = append(before, after...)
+	page.Messages = slices.Concat(before, after)
 	return page, nil
 }
 

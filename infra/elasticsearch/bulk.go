@@ -3,6 +3,7 @@ package elasticsearch
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -126,7 +127,7 @@ func (s *Store) send(ctx context.Context, b bulk) error {
 					continue
 				}
 				r := &refusal{a.Status, a.Error.Type, a.Error.Reason}
-				if r.Unwrap() != events.ErrUnavailable {
+				if !errors.Is(r, events.ErrUnavailable) {
 					return r
 				}
 				again, passing = append(again, i), r

@@ -22,7 +22,10 @@ import (
 )
 
 func BenchmarkMetadata(b *testing.B) {
-	storetest.BenchmarkMetadata(b, func(b *testing.B) storetest.Metadata { return openStore(b, config(b)) })
+	storetest.BenchmarkMetadata(b, func(b *testing.B) storetest.Metadata {
+		b.Helper()
+		return openStore(b, config(b))
+	})
 }
 
 // side is one of the two that are compared: the adapter, or the driver with the
@@ -67,9 +70,10 @@ func (s *side) run(ctx context.Context, inFlight, count int) error {
 
 // compare runs both sides in turns, so that what else the machine does hits both.
 func compare(b *testing.B, inFlight int, adapter, driver func(ctx context.Context, n int) error) {
+	b.Helper()
 	ours, bare := &side{do: adapter}, &side{do: driver}
 	sides := []*side{ours, bare}
-	turn := max(16, 2*inFlight)
+	turn := max(16, inFlight)
 	for _, s := range sides { // warm up: connections, the server's caches
 		s.latency = hdrhistogram.New(1, 60_000_000, 3)
 		require.NoError(b, s.run(b.Context(), inFlight, turn))

@@ -24,6 +24,7 @@ var notJudged = []string{
 }
 
 func sayWhatIsNotJudged(t *testing.T) {
+	t.Helper()
 	s := openStore(t, config(t))
 	if _, err := explain(t, s, mongodb.HotQueries()[0]); isStandIn(err) {
 		for _, what := range notJudged {

@@ -25,30 +25,32 @@ import (
 func TestMain(m *testing.M) { servertest.Main(m) }
 
 // config is a database of the test's own.
-func config(t testing.TB) mongodb.Config {
-	return mongodb.Config{
-		URL: servertest.MongoDB(t), Database: servertest.Name(t), Timeout: time.Minute,
-	}
+func config(tb testing.TB) mongodb.Config {
+	tb.Helper()
+	return mongodb.Config{URL: servertest.MongoDB(tb), Database: servertest.Name(tb), Timeout: time.Minute}
 }
 
 // openStore opens a store and drops its database at the end.
-func openStore(t testing.TB, cfg mongodb.Config) *mongodb.Store {
-	t.Helper()
-	s, err := mongodb.Open(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, s.Close())
-		c, err := mongodb.Open(context.WithoutCancel(t.Context()), mongodb.Config{URL: cfg.URL, Database: cfg.Database})
-		require.NoError(t, err)
-		require.NoError(t, c.Database().Drop(context.WithoutCancel(t.Context())))
-		require.NoError(t, c.Close())
+func openStore(tb testing.TB, cfg mongodb.Config) *mongodb.Store {
+	tb.Helper()
+	s, err := mongodb.Open(tb.Context(), cfg)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		require.NoError(tb, s.Close())
+		c, err := mongodb.Open(context.WithoutCancel(tb.Context()), mongodb.Config{URL: cfg.URL, Database: cfg.Database})
+		require.NoError(tb, err)
+		require.NoError(tb, c.Database().Drop(context.WithoutCancel(tb.Context())))
+		require.NoError(tb, c.Close())
 	})
 	return s
 }
 
 func TestMetadata(t *testing.T) {
 	sayWhatIsNotJudged(t)
-	storetest.TestMetadata(t, func(t *testing.T) storetest.Metadata { return openStore(t, config(t)) })
+	storetest.TestMetadata(t, func(t *testing.T) storetest.Metadata {
+		t.Helper()
+		return openStore(t, config(t))
+	})
 }
 
 func member(channel events.ChannelID, user events.UserID, seq uint64, active bool) events.Member {

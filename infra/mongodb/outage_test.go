@@ -18,7 +18,7 @@ import (
 
 // cable is a connection to the server that can be cut and mended.
 type cable struct {
-	t            testing.TB
+	tb           testing.TB
 	addr, server string
 
 	mu    sync.Mutex
@@ -26,16 +26,17 @@ type cable struct {
 	conns []net.Conn
 }
 
-func newCable(t testing.TB, server string) *cable {
-	c := &cable{t: t, addr: "127.0.0.1:0", server: server}
+func newCable(tb testing.TB, server string) *cable {
+	tb.Helper()
+	c := &cable{tb: tb, addr: "127.0.0.1:0", server: server}
 	c.mend()
-	t.Cleanup(c.cut)
+	tb.Cleanup(c.cut)
 	return c
 }
 
 func (c *cable) mend() {
 	ln, err := net.Listen("tcp", c.addr)
-	require.NoError(c.t, err)
+	require.NoError(c.tb, err)
 	c.ln, c.addr = ln, ln.Addr().String()
 	go func() {
 		for {

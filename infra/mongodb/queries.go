@@ -30,12 +30,13 @@ var hotQueries = []query{channelByID, channelsByID, publicChannels, channelsOf, 
 // filter gives the condition: values of equal in their order, then the one that
 // the page continues after.
 func (q query) filter(values ...any) bson.D {
-	f := make(bson.D, 0, len(values))
-	for i, field := range q.equal {
-		f = append(f, bson.E{Key: field, Value: values[i]})
-	}
-	if q.after != "" {
-		f = append(f, bson.E{Key: q.after, Value: bson.D{{Key: "$gt", Value: values[len(q.equal)]}}})
+	f := make(bson.D, len(values))
+	for i, v := range values {
+		if i < len(q.equal) {
+			f[i] = bson.E{Key: q.equal[i], Value: v}
+		} else {
+			f[i] = bson.E{Key: q.after, Value: bson.D{{Key: "$gt", Value: v}}}
+		}
 	}
 	return f
 }

@@ -77,9 +77,9 @@ func (s *Store) ensure(ctx context.Context) error {
 }
 
 func (x index) model() mongo.IndexModel {
-	var keys bson.D
-	for _, f := range x.fields {
-		keys = append(keys, bson.E{Key: f, Value: 1})
+	keys := make(bson.D, len(x.fields))
+	for i, f := range x.fields {
+		keys[i] = bson.E{Key: f, Value: 1}
 	}
 	return mongo.IndexModel{Keys: keys, Options: options.Index().SetName(x.name)}
 }

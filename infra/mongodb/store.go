@@ -37,7 +37,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{client: client, db: client.Database(cfg.Database), timeout: cfg.Timeout, metrics: newMetrics(cfg.Registerer)}
 	if err := s.call(ctx, opOpen, "", s.ensure); err != nil {
-		_ = s.Close()
+		_ = s.Close() //nolint:contextcheck // it closes also when ctx has ended
 		return nil, err
 	}
 	return s, nil

@@ -194,17 +194,20 @@ func (c *Consumer) Close() []*Delivery {
 	}
 	c.closed = true
 	var ds []*Delivery
-	take := func() (n int) {
+	take := func(wait time.Duration) (n int) { // what comes, until nothing does for so long
+		quiet := time.NewTimer(wait)
+		defer quiet.Stop()
 		for {
 			select {
 			case m := <-c.pull.msgs:
 				n++
+				quiet.Reset(wait)
 				if ok, err := c.pull.take(m); err == nil && ok {
 					if d, err := c.delivery(m); err == nil {
 						ds = append(ds, d)
 					}
 				}
-			default:
+			case <-quiet.C:
 				return n
 			}
 		}
@@ -214,15 +217,14 @@ func (c *Consumer) Close() []*Delivery {
 	// listen until it is quiet.
 	end := time.Now().Add(time.Second)
 	for quiet := 0; c.pull.owed > 0 && quiet < 3 && time.Now().Before(end) && c.l.nc.FlushTimeout(time.Second) == nil; quiet++ {
-		if take() > 0 {
+		if take(2*time.Millisecond) > 0 {
 			quiet = 0
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	if err := c.pull.sub.Drain(); err != nil || c.l.nc.FlushTimeout(time.Second) != nil {
 		c.pull.close()
 	}
-	take()
+	take(time.Millisecond)
 	// Asked for its state, the server forgets requests that nobody listens for.
 	// Otherwise it finds out by the first event given back, and puts that last.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

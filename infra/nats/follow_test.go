@@ -77,7 +77,7 @@ func TestFollowFromTheBeginningWithFilters(t *testing.T) {
 	assert.EqualValues(t, 30, within(t, f.ready, "ready"))
 	for s := uint64(4); s <= 30; s++ {
 		if s%3 != 2 {
-			require.EqualValues(t, s, within(t, f.events, "event").Sequence)
+			require.Equal(t, s, within(t, f.events, "event").Sequence)
 		}
 	}
 }

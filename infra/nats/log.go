@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		}
 	}
 	if err != nil {
-		l.Close()
+		_ = l.Close()
 		return nil, fmt.Errorf("open log at %s: %w", cfg.where(), translate(err))
 	}
 	return l, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 func (p *Process) Config(v any) error {
 	opts := env.Options{Environment: p.environ, SetDefaultsForZeroValuesOnly: true}
 	err := env.ParseWithOptions(v, opts)
+	if err == nil { // env leaves alone what is set already, whatever the environment says
+		err = env.ParseWithOptions(v, env.Options{Environment: p.environ, DefaultValueTagName: "noDefault"})
+	}
 	if err == nil {
 		if c, ok := v.(interface{ Validate() error }); ok {
 			return c.Validate()
@@ -47,7 +51,10 @@ func (p *Process) Config(v any) error {
 		fresh := reflect.New(reflect.TypeOf(v).Elem()).Interface()
 		alone := env.Options{Environment: map[string]string{f.Key: value}}
 		if pe, ok := errors.AsType[env.ParseError](env.ParseWithOptions(fresh, alone)); ok {
-			faults = append(faults, fmt.Sprintf("%s is %q, expected %s", f.Key, clip(value), expected(pe)))
+			fault := fmt.Sprintf("%s is %q, expected %s", f.Key, clip(value), expected(pe))
+			if !slices.Contains(faults, fault) { // several parts may read the same variable
+				faults = append(faults, fault)
+			}
 		}
 	}
 	if len(faults) == 0 { // a default in the code that does not parse

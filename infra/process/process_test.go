@@ -132,6 +132,18 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+func TestConfigNamesAVariableOnce(t *testing.T) {
+	type view struct {
+		Sync bool `env:"SYNC"`
+	}
+	type config struct {
+		Log, Messages, Search view
+	}
+	r := start(func(_ context.Context, p *process.Process) error { return p.Config(&config{}) }, "SYNC=maybe")
+	require.Equal(t, 1, r.exit(t))
+	require.Equal(t, "chatd: SYNC is \"maybe\", expected true or false\n", r.stderr.String())
+}
+
 type picky struct {
 	N int `env:"N" envDefault:"3"`
 }

@@ -152,6 +152,6 @@ func alive(pid int) bool {
 	if err != nil {
 		return false
 	}
-	defer p.Release()
+	defer func() { _ = p.Release() }()
 	return !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }

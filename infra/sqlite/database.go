@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,9 +79,10 @@ func (d *database) open(ctx context.Context, s schema, o options) error {
 	if err != nil {
 		return err
 	}
+	timeout := strconv.FormatInt(busyTimeout.Milliseconds(), 10)
 	conn, err := connect(ctx, dsn(abs,
-		"busy_timeout", fmt.Sprint(busyTimeout.Milliseconds()), "journal_mode", "wal", "synchronous", o.synchronous,
-		"cache_size", fmt.Sprint(-s.cacheKiB), "wal_autocheckpoint", "4000", "journal_size_limit", "67108864"))
+		"busy_timeout", timeout, "journal_mode", "wal", "synchronous", o.synchronous,
+		"cache_size", strconv.Itoa(-s.cacheKiB), "wal_autocheckpoint", "4000", "journal_size_limit", "67108864"))
 	if err != nil {
 		return kindOf(err)
 	}
@@ -88,7 +91,7 @@ func (d *database) open(ctx context.Context, s schema, o options) error {
 		return kindOf(err)
 	}
 	connector, err := modernc.NewConnector(dsn(abs,
-		"busy_timeout", fmt.Sprint(busyTimeout.Milliseconds()), "cache_size", fmt.Sprint(-readerCacheKiB), "query_only", "1"))
+		"busy_timeout", timeout, "cache_size", strconv.Itoa(-readerCacheKiB), "query_only", "1"))
 	if err != nil {
 		return err
 	}
@@ -144,8 +147,8 @@ func (d *database) ensure(s schema) error {
 
 func dsn(path string, pragmas ...string) string {
 	q := url.Values{"_error_rc": {"1"}, "_dqs": {"0"}}
-	for i := 0; i < len(pragmas); i += 2 {
-		q.Add("_pragma", pragmas[i]+"("+pragmas[i+1]+")")
+	for p := range slices.Chunk(pragmas, 2) {
+		q.Add("_pragma", p[0]+"("+p[1]+")")
 	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
 }
@@ -153,7 +156,7 @@ func dsn(path string, pragmas ...string) string {
 // prepare makes a statement of the reading pool; it is closed with the pool.
 func (d *database) prepare(ctx context.Context, into map[string]**sql.Stmt) error {
 	for query, st := range into {
-		s, err := d.read.PrepareContext(ctx, query)
+		s, err := d.read.PrepareContext(ctx, query) //nolint:sqlclosecheck // the pool closes it
 		if err != nil {
 			return d.fail("prepare a statement", fmt.Errorf("%w in %q", err, query))
 		}

@@ -69,7 +69,7 @@ func writeForever(path string) error {
 			return err
 		}
 		if _, err := fmt.Println(n + batchSize); err != nil {
-			return nil // nobody listens any more
+			return nil //nolint:nilerr // nobody listens any more
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (r *records) putOne(m *events.Message, changed func(*events.Message, int64,
 		if old, err = r.makeWay(id, int64(m.Seq)); err != nil || old == nil {
 			return err
 		}
-		n, err = insert()
+		_, err = insert()
 	}
 	if err != nil || changed == nil {
 		return err

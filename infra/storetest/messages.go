@@ -2,8 +2,8 @@ package storetest
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -225,7 +225,7 @@ func testMessagesByID(t *testing.T, open func(t *testing.T) Messages) {
 		want := map[events.MessageID]events.Message{}
 		ids := []events.MessageID{"msg_aaaaaaaaaaaaaaaaaaaaaaaaaa", "msg_aaaaaaaaaaaaaaaaaaaaaaaaab", "short", "tx"}
 		for i, id := range ids {
-			m := newMessage(general, "a.b", uint64(i+1), fmt.Sprint(i))
+			m := newMessage(general, "a.b", uint64(i+1), strconv.Itoa(i))
 			m.ID = id
 			want[id] = m
 			require.NoError(t, s.PutMessages(t.Context(), []events.Message{m}))

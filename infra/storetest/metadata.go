@@ -64,7 +64,7 @@ func testMetadataWrites(t *testing.T, open func(t *testing.T) Metadata) {
 	channels = append(channels, renamed)
 	logGeneral, active := memberLog(general, 100)
 	logRandom, _ := memberLog(random, 200)
-	members := append(logGeneral[:len(logGeneral):len(logGeneral)], logRandom...)
+	members := slices.Concat(logGeneral, logRandom)
 
 	holds := func(t *testing.T, s Metadata) map[events.ChannelID]events.Checksum {
 		t.Helper()

@@ -5,10 +5,14 @@ package storetest
 
 import "github.com/chat-platform/chat/infra/stores"
 
-// The interfaces that adapters implement.
+// What adapters implement.
 type (
-	View     = stores.View
+	// View is what all stores have.
+	View = stores.View
+	// Messages is the store of messages.
 	Messages = stores.Messages
+	// Metadata is the store of channels and memberships.
 	Metadata = stores.Metadata
-	Search   = stores.Search
+	// Search is the index.
+	Search = stores.Search
 )

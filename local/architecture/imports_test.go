@@ -93,6 +93,8 @@ var rules = []rule{
 	{"longrunning", []string{"events", "longrunning/internal", "infra/nats"}, "the services speak to the log and to nobody else"},
 	{"infra/nats", []string{"events", "infra/nats"}, "an adapter knows the contract and its product"},
 	{"infra/servertest", []string{"events"}, "it knows images and ports, and no adapter"},
+	{"infra/redis", []string{"events", "infra/ratelimit"}, "while Redis is away, the limiter of the process judges"},
+	{"infra/ratelimit", []string{"events", "infra/ratelimit"}, "limits know no product; their suite is a folder below"},
 	{"infra/storetest", []string{"events", "infra/stores"}, "one suite judges all adapters, so it knows none"},
 	{"infra/stores", []string{"events", "infra"}, "the one place that chooses among adapters"},
 	{"infra/process", []string{"infra/observability"}, "start-up is the same for every main"},
@@ -104,7 +106,7 @@ var rules = []rule{
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
 // real embedded stores, the real servers and the conformance suite instead of mocks.
-var testsMay = []string{"infra/nats", "infra/sqlite", "infra/servertest", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
+var testsMay = []string{"infra/nats", "infra/ratelimit", "infra/sqlite", "infra/servertest", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {
@@ -129,7 +131,7 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/servertest", "infra/storetest"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest"}
 	for _, f := range files(t) {
 		if f.test || under(f.dir, append(support, "local")...) {
 			continue

@@ -49,7 +49,7 @@ func (c *Client) Connect(ctx context.Context, cursor string) (*Socket, Frame, er
 	}
 	at := *c.base
 	at.Scheme, at.Path = "ws"+at.Scheme[len("http"):], p.WebSocketPath
-	conn, _, err := websocket.Dial(ctx, at.String(), nil)
+	conn, _, err := websocket.Dial(ctx, at.String(), nil) //nolint:bodyclose // the library closes it
 	if err != nil {
 		return fail(err)
 	}

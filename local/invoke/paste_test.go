@@ -20,7 +20,7 @@ func paste(t *testing.T, lines string) [][]string {
 	dir, into := t.TempDir(), t.TempDir()
 	const script = "#!/bin/sh\nfor a in \"$0\" \"$@\"; do printf '%s\\0' \"$a\"; case $a in @-) cat; printf '\\0';; esac; done > \"$INTO/${0##*/}\"\n"
 	for _, name := range []string{"curl", "func"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700)) //nolint:gosec // it is to be run
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700))
 	}
 	sh := exec.CommandContext(t.Context(), "sh", "-eu")
 	sh.Stdin, sh.Dir, sh.Env = strings.NewReader(lines), into, append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "INTO="+into)

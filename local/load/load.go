@@ -216,21 +216,25 @@ func (r *run) speak(ctx context.Context) error {
 			}
 			n := i % len(r.channels)
 			_, err = r.clients[n].Send(ctx, r.channels[n], string(text), events.NewClientID())
-			if due.UnixNano() < r.measured.Load() {
-				return nil
-			}
-			if err != nil {
-				r.failed.Add(1)
-				return nil
-			}
-			r.sent.Add(1)
-			r.mu.Lock()
-			_ = r.send.RecordValue(time.Since(due).Microseconds())
-			r.mu.Unlock()
+			r.answered(due, err == nil)
 			return nil
 		})
 	}
 	return group.Wait()
+}
+
+// answered counts one send; those of the warm-up do not count.
+func (r *run) answered(due time.Time, accepted bool) {
+	switch {
+	case due.UnixNano() < r.measured.Load():
+	case !accepted:
+		r.failed.Add(1)
+	default:
+		r.sent.Add(1)
+		r.mu.Lock()
+		_ = r.send.RecordValue(time.Since(due).Microseconds())
+		r.mu.Unlock()
+	}
 }
 
 // settle waits, at most 10 s, until everything sent has been delivered.

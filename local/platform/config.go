@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
+	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/ratelimit"
+	"github.com/chat-platform/chat/infra/redis"
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
@@ -35,6 +39,16 @@ type Config struct {
 	Dev          issuer.Config
 	Fanout       fanout.Config
 	Notification notification.Config
+	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
+	Redis        redis.Config     // where limits are kept; in the process if no URL is given
+}
+
+// read fills the configuration from the environment.
+func (c *Config) read(p *process.Process) error {
+	if p.Environ()["OIDC_ISSUER"] != "" {
+		c.Limits = ratelimit.Defaults()
+	}
+	return p.Config(c)
 }
 
 // Validate says which variable cannot be.
@@ -63,7 +77,7 @@ func (c Config) publicURL(addr net.Addr) string {
 	if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
 		host = tcp.IP.String()
 	}
-	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(tcp.Port)))
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
 func (c Config) verifier(issuerURL string) *oidc.Verifier {

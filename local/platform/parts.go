@@ -9,6 +9,8 @@ import (
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/ratelimit"
+	"github.com/chat-platform/chat/infra/redis"
 	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
@@ -43,6 +45,13 @@ func (l *ownLog) close() error {
 	err := l.Close()
 	l.server.Shutdown()
 	return err
+}
+
+// openLimiter makes what keeps rate limits.
+func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimit.Limiter, func() error, error) {
+	c := cfg.Redis
+	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
+	return redis.OpenLimiter(ctx, cfg.Limits, c)
 }
 
 // views are the three stores.

@@ -32,7 +32,7 @@ import (
 // Run serves the platform until ctx ends, then drains it.
 func Run(ctx context.Context, p *process.Process) (err error) {
 	var cfg Config
-	if err := p.Config(&cfg); err != nil {
+	if err := cfg.read(p); err != nil {
 		return err
 	}
 	public, err := p.Listen(ctx, "localhost")
@@ -54,7 +54,12 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 	}
 	defer func() { err = errors.Join(err, views.close()) }()
 
-	router, err := newRouter(cfg, p, public.Addr(), log.Log, views)
+	limiter, closeLimiter, err := openLimiter(ctx, cfg, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLimiter()) }()
+	router, err := newRouter(cfg, p, public.Addr(), log.Log, views, limiter)
 	if err != nil {
 		return err
 	}

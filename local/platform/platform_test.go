@@ -181,6 +181,8 @@ func TestRefusals(t *testing.T) {
 		{"a data folder that cannot be", []string{"PORT=0", "DATA_DIR=" + filepath.Join(file, "data")}, file},
 		{"an address that the network reaches", []string{"PORT=0", "LISTEN_ADDRESS=0.0.0.0", "DATA_DIR=" + t.TempDir()}, "OIDC_ISSUER"},
 		{"a public URL that is none", []string{"PORT=0", "PUBLIC_URL=here", "DATA_DIR=" + t.TempDir()}, "PUBLIC_URL"},
+		{"a rate that is none", []string{"PORT=0", "RATE_LIMIT_SEND=often", "DATA_DIR=" + t.TempDir()}, "RATE_LIMIT_SEND"},
+		{"a Redis that is none", []string{"PORT=0", "RATE_LIMIT_SEND=5/1s", "REDIS_URL=here", "DATA_DIR=" + t.TempDir()}, "REDIS_URL"},
 		{"a NATS port that is none", []string{"PORT=0", "NATS_PORT=70000", "DATA_DIR=" + t.TempDir()}, "NATS_PORT"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

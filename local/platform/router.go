@@ -28,7 +28,7 @@ type router struct {
 	notification *notification.Service
 }
 
-func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views) (*router, error) {
+func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter) (*router, error) {
 	r := &router{url: cfg.publicURL(addr)}
 	mux := functions.NewMux()
 	issuerURL := cfg.Issuer
@@ -37,7 +37,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 		dev.BaseURL, dev.Listener, dev.Dir, dev.Audience = r.url, addr, cfg.DataDir, cfg.Audience
 		is, err := issuer.New(dev)
 		if err != nil {
-			return nil, fmt.Errorf("development issuer (set OIDC_ISSUER to use another): %w", err)
+			return nil, err
 		}
 		r.dev, issuerURL = true, is.URL()
 		for _, method := range []string{"GET ", "POST ", "OPTIONS "} {
@@ -47,7 +47,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	verifier := cfg.verifier(issuerURL)
 	fns := functions.Public(functions.Deps{
 		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search,
-		Serving: functions.Serving{Verifier: verifier, Logger: p.Log, Registerer: p.Registry},
+		Serving: functions.Serving{Verifier: verifier, Limiter: limiter, Logger: p.Log, Registerer: p.Registry},
 	})
 	if err := start(context.Background(), p, fns); err != nil {
 		return nil, err

@@ -28,14 +28,16 @@ import (
 // channels that it creates.
 const Importer = "corpus-importer"
 
-const (
-	batchSize   = 1000             // messages or members a request, the API's bound
-	giveUp      = 2 * time.Minute  // without one success
-	indexWithin = 10 * time.Minute // search may lag so long behind the last message
-)
+// MaxBatch is the most messages or members of one request, the API's bound.
+const MaxBatch = 1000
+
+// giveUp is how long the platform may go without one success.
+const giveUp = 2 * time.Minute
 
 // Replay sends one corpus to one platform.
 type Replay struct {
+	Batch int // messages a request, 1 to MaxBatch; New sets MaxBatch
+
 	client *client.Client
 	corpus *corpus.Corpus
 	out    io.Writer
@@ -48,7 +50,7 @@ func New(url string, c *corpus.Corpus, out io.Writer) (*Replay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
-	return &Replay{client: cl, corpus: c, out: out}, nil
+	return &Replay{Batch: MaxBatch, client: cl, corpus: c, out: out}, nil
 }
 
 // Receipt is what a replay did and found.
@@ -63,6 +65,9 @@ type Receipt struct {
 // Run sends everything, waits until it is searchable, and verifies it. The
 // error says what differed.
 func (r *Replay) Run(ctx context.Context) (Receipt, error) {
+	if r.Batch < 1 || r.Batch > MaxBatch {
+		return Receipt{}, events.Invalid("out_of_range", "batch", "-batch is %d, expected 1 to %d", r.Batch, MaxBatch)
+	}
 	fmt.Fprintf(r.out, "%s: %d messages of %d people in %d channels\n",
 		r.corpus.Name, len(r.corpus.Messages), r.corpus.Users(), len(r.corpus.Channels))
 	if err := r.prepare(ctx); err != nil {
@@ -103,8 +108,8 @@ func (r *Replay) prepare(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("create channel %s: %w", ch.ID, err)
 		}
-		for from := 0; from < len(ch.Members); from += batchSize {
-			users := ch.Members[from:min(from+batchSize, len(ch.Members))]
+		for from := 0; from < len(ch.Members); from += MaxBatch {
+			users := ch.Members[from:min(from+MaxBatch, len(ch.Members))]
 			err := client.Retry(ctx, giveUp, func(ctx context.Context) error { return r.client.AddMembers(ctx, ch.ID, users) })
 			if err != nil {
 				return fmt.Errorf("add members to %s: %w", ch.ID, err)
@@ -123,7 +128,7 @@ func (r *Replay) send(ctx context.Context) (Receipt, uint64, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, ch := range r.corpus.Channels {
 		group.Go(func() error {
-			batch := make([]client.Outgoing, 0, batchSize)
+			batch := make([]client.Outgoing, 0, r.Batch)
 			flush := func() error {
 				if len(batch) == 0 {
 					return nil
@@ -155,7 +160,7 @@ func (r *Replay) send(ctx context.Context) (Receipt, uint64, error) {
 					continue
 				}
 				batch = append(batch, client.Outgoing{ChannelID: m.ChannelID, Text: m.Text, ClientID: m.ClientID, ReplyTo: m.ReplyTo, AuthorID: m.AuthorID, SentAt: &m.SentAt})
-				if len(batch) == batchSize {
+				if len(batch) == r.Batch {
 					if err := flush(); err != nil {
 						return err
 					}
@@ -172,23 +177,33 @@ func (r *Replay) send(ctx context.Context) (Receipt, uint64, error) {
 	return receipt, last.Load(), bar.Finish()
 }
 
-// indexed waits until search says that it holds everything up to last.
+// indexed waits until search says that it holds everything up to last. It gives
+// up where search gets no further.
 func (r *Replay) indexed(ctx context.Context, last uint64, soFar time.Duration) (time.Duration, error) {
+	bar := r.bar(int(last), "searchable", "events")
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, indexWithin)
-	defer cancel()
+	moved, through := started, uint64(0)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		found, err := r.client.Search(ctx, "the", r.corpus.Channels[0].ID, "")
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", found.IndexedThrough, last, err)
-		case err == nil && found.IndexedThrough >= last:
+		if err == nil && found.IndexedThrough > through {
+			moved, through = time.Now(), found.IndexedThrough
+			_ = bar.Set64(int64(min(through, last)))
+		}
+		if through >= last {
 			return soFar + time.Since(started), nil
+		}
+		if err == nil && time.Since(moved) > giveUp {
+			err = fmt.Errorf("gave up after %s without an event more", giveUp)
+		}
+		if err != nil && (ctx.Err() != nil || time.Since(moved) > giveUp) {
+			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", through, last, err)
 		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", found.IndexedThrough, last, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
+			return 0, fmt.Errorf("search has indexed up to %d, not %d: %w", through, last, ctx.Err())
+		case <-tick.C:
 		}
 	}
 }

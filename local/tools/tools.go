@@ -67,6 +67,7 @@ func Replay(ctx context.Context, p *process.Process) error {
 	fs := flag.NewFlagSet("replay", flag.ContinueOnError)
 	url := fs.String("url", defaultURL, "the running platform")
 	path := fs.String("corpus", "", "JSON Lines, plain or .xz; without it the excerpt inside the binary")
+	batch := fs.Int("batch", replay.MaxBatch, "messages a request")
 	if help, err := parse(p, fs); help || err != nil {
 		return err
 	}
@@ -78,6 +79,7 @@ func Replay(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
+	r.Batch = *batch
 	_, err = r.Run(ctx)
 	return err
 }

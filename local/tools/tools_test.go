@@ -32,7 +32,7 @@ func run(t *testing.T, environ []string, args ...string) (code int, stdout, stde
 func TestHelp(t *testing.T) {
 	for command, flags := range map[string][]string{
 		"rebuild": {"-data"},
-		"replay":  {"-url", "-corpus"},
+		"replay":  {"-url", "-corpus", "-batch"},
 		"load":    {"-url", "-rate", "-for", "-warmup", "-channels", "-listeners", "-in-flight"},
 		"invoke":  {"-root", "-function", "-event", "-mode", "-as", "-serve"},
 	} {
@@ -65,6 +65,7 @@ func TestRefusalsAreOneLine(t *testing.T) {
 		{[]string{"replay", "-url", "here"}, nil, []string{`"here"`, "http://localhost:8080"}},
 		{[]string{"replay", "-corpus", empty + "/none"}, nil, []string{empty + "/none"}},
 		{[]string{"replay", "-corpus", corpus}, nil, []string{corpus, "line 1"}},
+		{[]string{"replay", "-batch", "1001"}, nil, []string{"-batch is 1001", "1 to 1000"}},
 		{[]string{"load", "-rate", "much"}, nil, []string{"-rate", `"much"`}},
 		{[]string{"load", "-rate", "0"}, nil, []string{"-rate", "1 to 100000"}},
 		{[]string{"load", "-url", "http://chat.example"}, nil, []string{"chat.example", "loopback"}},

@@ -56,7 +56,7 @@ func (s *Service) Run(ctx context.Context) error {
 		begun := time.Now()
 		err := s.session(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was to end
 		}
 		if time.Since(begun) > time.Minute {
 			wait = 100 * time.Millisecond

@@ -58,11 +58,10 @@ func BenchmarkSource(b *testing.B) {
 				ctx, stop := context.WithCancel(b.Context())
 				done := make(chan error, 1)
 				go func() { done <- s.Run(ctx) }()
-				for seq := uint64(0); seq < stock; {
-					seq, err = log.Applied(b.Context(), events.StreamMessages, cfg.Consumer)
-					require.NoError(b, err)
-					time.Sleep(time.Millisecond)
-				}
+				require.Eventually(b, func() bool {
+					seq, err := log.Applied(b.Context(), events.StreamMessages, cfg.Consumer)
+					return err == nil && seq >= stock
+				}, time.Minute, time.Millisecond)
 				stop()
 				require.NoError(b, <-done)
 				total += stock

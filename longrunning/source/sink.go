@@ -131,7 +131,8 @@ func (s *sink) request(ctx context.Context, batch []*item, buf *[]byte) (*http.R
 		}
 		return req, nil
 	}
-	b := append((*buf)[:0], '[')
+	b := (*buf)[:0]
+	b = append(b, '[')
 	for i, it := range batch {
 		if i > 0 {
 			b = append(b, ',')
@@ -187,7 +188,7 @@ func retryAfter(v string, now time.Time) time.Duration {
 		return 0
 	}
 	if n, err := strconv.Atoi(v); err == nil {
-		return min(max(time.Duration(n), 0), retryAfterMost/time.Second) * time.Second
+		return time.Duration(min(max(n, 0), int(retryAfterMost.Seconds()))) * time.Second
 	}
 	t, err := http.ParseTime(v)
 	if err != nil {

@@ -33,6 +33,9 @@ type Request struct {
 	UserIDs   []string `json:"user_ids"`
 }
 
+// Cost is what the request uses of its rate limit: an event for each user.
+func (r Request) Cost() int { return len(r.UserIDs) }
+
 // Answer has a result for each user, in the request's order.
 type Answer struct {
 	Results []Result `json:"results"`

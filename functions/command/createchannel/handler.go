@@ -72,7 +72,7 @@ func New(log Log) *Handler { return &Handler{log: log} }
 
 // Handle creates a channel.
 func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request) (Answer, error) {
-	p, keyed, err := payload(caller, req)
+	p, keyed, err := payload(ctx, caller, req)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -94,13 +94,13 @@ func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request)
 }
 
 // payload is the channel to create, and whether its id follows from a key.
-func payload(caller events.Caller, req Request) (p events.ChannelCreated, keyed bool, err error) {
+func payload(ctx context.Context, caller events.Caller, req Request) (p events.ChannelCreated, keyed bool, err error) {
 	p = events.ChannelCreated{ID: events.ChannelID(req.ID), Name: req.Name, Topic: req.Topic,
 		Visibility: events.Visibility(req.Visibility), CreatedBy: caller.User, CreatedAt: newevent.Now()}
 	if p.Visibility == "" {
 		p.Visibility = events.Public
 	}
-	key, err := idempotency.Key(req.ClientID, req.IdempotencyKey)
+	key, err := idempotency.Key(ctx, req.ClientID, req.IdempotencyKey)
 	if err != nil {
 		return p, false, err
 	}

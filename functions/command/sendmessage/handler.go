@@ -23,7 +23,7 @@ import (
 var Spec = frontdoor.Spec{
 	Name: "sendmessage", Summary: "Send a message to a channel.",
 	Method: http.MethodPost, Path: "/v1/channels/{channel}/messages",
-	Type: "chat.command.sendmessage.v1", Status: http.StatusAccepted,
+	Type: "chat.command.sendmessage.v1", Status: http.StatusAccepted, Limit: "send",
 }
 
 // Request is a message to send.
@@ -87,7 +87,7 @@ func New(log Log, members Members, originals Originals) *Handler {
 
 // Handle sends one message.
 func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request) (Answer, error) {
-	p, err := payload(caller, req)
+	p, err := payload(ctx, caller, req)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -115,7 +115,7 @@ func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request)
 	return h.send(ctx, p)
 }
 
-func payload(caller events.Caller, req Request) (p events.MessageSent, err error) {
+func payload(ctx context.Context, caller events.Caller, req Request) (p events.MessageSent, err error) {
 	p = events.MessageSent{AuthorID: caller.User, Text: req.Text, SentAt: newevent.Now()}
 	if p.ChannelID, err = events.ParseChannelID(req.ChannelID); err != nil {
 		return p, err
@@ -128,7 +128,7 @@ func payload(caller events.Caller, req Request) (p events.MessageSent, err error
 			return p, events.Invalid("invalid_reply_to", "reply_to", "reply_to: %v", err)
 		}
 	}
-	p.ClientID, err = idempotency.Key(req.ClientID, req.IdempotencyKey)
+	p.ClientID, err = idempotency.Key(ctx, req.ClientID, req.IdempotencyKey)
 	return p, err
 }
 

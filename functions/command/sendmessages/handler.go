@@ -29,13 +29,16 @@ var Spec = frontdoor.Spec{
 	Name: "sendmessages", Summary: "Send up to 1,000 messages.",
 	Method: http.MethodPost, Path: "/v1/messages/batch",
 	Type: "chat.command.sendmessages.v1", Status: http.StatusAccepted,
-	MaxBody: 16 << 20, MaxInFlight: 64,
+	MaxBody: 16 << 20, MaxInFlight: 64, Limit: "send",
 }
 
 // Request is a list of messages to send.
 type Request struct {
 	Messages []Item `json:"messages"`
 }
+
+// Cost is what the request uses of the limit on sending.
+func (r Request) Cost() int { return len(r.Messages) }
 
 // Item is one message.
 type Item struct {

@@ -52,6 +52,9 @@ func (x *exchange) command(caller events.Caller, e events.Event) (events.Event, 
 	if !x.f.accepts(e.Type) {
 		return events.Event{}, x.f.wrongType(e)
 	}
+	outer := x.ctx
+	x.ctx = withDelivery(outer, e)
+	defer func() { x.ctx = outer }()
 	answer, err := x.invoke(caller, eventInput(e.Data))
 	if err != nil {
 		return events.Event{}, err

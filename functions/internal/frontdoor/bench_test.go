@@ -10,10 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chat-platform/chat/events"
-	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
 )
 
 // discard is a ResponseWriter that keeps nothing, so that the benchmarks show

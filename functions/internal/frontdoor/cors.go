@@ -9,7 +9,7 @@ import (
 const (
 	corsMethods = "GET, HEAD, POST, PUT, PATCH, DELETE"
 	corsHeaders = "Authorization, Content-Type, Idempotency-Key, X-Request-Id, Traceparent, Tracestate"
-	corsExposed = "X-Request-Id, Retry-After, WWW-Authenticate, Allow"
+	corsExposed = "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, Allow"
 )
 
 // CORS lets pages of the given origins, like "https://app.example", or of every

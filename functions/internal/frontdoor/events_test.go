@@ -8,10 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chat-platform/chat/events"
-	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
 )
 
 func structured(id, typ, data string) string {

@@ -6,10 +6,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/chat-platform/chat/events"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // Handle is the function in func-go's form, for those who serve it with their

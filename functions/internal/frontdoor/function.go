@@ -2,14 +2,16 @@ package frontdoor
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // Function is a handler with its endpoints. Make one with [Command] or
@@ -17,13 +19,14 @@ import (
 type Function struct {
 	spec       Spec
 	verifier   Verifier
+	limiter    Limiter
 	log        *slog.Logger
 	registerer prometheus.Registerer
 	hooks      any
 	origins    []string
 
 	// One of the two is set.
-	command func(context.Context, events.Caller, input) (any, error)
+	command func(*exchange, events.Caller, input) (any, error)
 	write   func(context.Context, []events.Event) error
 
 	params   *params // of the request's type; commands only
@@ -31,6 +34,7 @@ type Function struct {
 	source   string // of answers
 	metrics  *metrics
 	inFlight atomic.Int64
+	blind    atomic.Bool // the limiter fails
 	started  atomic.Bool
 	stopped  atomic.Bool
 }
@@ -40,7 +44,8 @@ type input interface{ fill(req any) error }
 
 // Command makes a function of a command or a query: handle gets the verified
 // caller and the decoded request, and returns the answer, which is sent as JSON.
-// An answer with a method StatusCode() int chooses its own REST status.
+// An answer with a method StatusCode() int chooses its own REST status, a request
+// with a method Cost() int the units of the rate limit that it uses, otherwise 1.
 //
 // Req is a struct. Its fields come from the JSON body (or the CloudEvent's data)
 // and, on the REST route, from what their tags path:"…", query:"…" and
@@ -50,12 +55,16 @@ type input interface{ fill(req any) error }
 func Command[Req, Ans any](spec Spec, handle func(context.Context, events.Caller, Req) (Ans, error), opts ...Option) *Function {
 	f := newFunction(spec, DefaultMaxBody, opts)
 	f.params = mustParams[Req](f.spec)
-	f.command = func(ctx context.Context, caller events.Caller, in input) (any, error) {
+	f.command = func(x *exchange, caller events.Caller, in input) (any, error) {
 		req := new(Req)
-		if err := in.fill(req); err != nil {
+		fault := in.fill(req)
+		if err := x.admit(caller, costOf(req, fault)); err != nil {
 			return nil, err
 		}
-		return handle(ctx, caller, *req)
+		if fault != nil {
+			return nil, fault
+		}
+		return handle(x.ctx, caller, *req)
 	}
 	return f
 }
@@ -128,12 +137,9 @@ func (f *Function) wrongType(e events.Event) *events.Fault {
 }
 
 func quoted(names []string) string {
-	s := ""
+	all := make([]string, len(names))
 	for i, n := range names {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprintf("%q", n)
+		all[i] = strconv.Quote(n)
 	}
-	return s
+	return strings.Join(all, ", ")
 }

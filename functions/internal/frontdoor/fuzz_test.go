@@ -7,9 +7,10 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
-	"github.com/stretchr/testify/require"
 )
 
 // checkAnswer wants a success or a problem of 4xx, nothing between.

@@ -39,7 +39,7 @@ type metrics struct {
 
 // commonStatuses have their counters kept at hand, since looking one up by
 // label costs more than the rest of the metrics.
-var commonStatuses = [...]int{200, 202, 400, 401, 403, 404, 503}
+var commonStatuses = [...]int{200, 202, 400, 401, 403, 404, 429, 503}
 
 func newMetrics(reg prometheus.Registerer, function string) *metrics {
 	return &metrics{

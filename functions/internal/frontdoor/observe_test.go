@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/chat-platform/chat/events"
-	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,6 +17,9 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
 )
 
 // series lists what a registry holds, "name{labels} value", histograms by their count.

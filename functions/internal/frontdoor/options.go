@@ -4,8 +4,9 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/chat-platform/chat/events"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // Verifier tells who a bearer token belongs to. rawToken is never empty. Errors
@@ -20,6 +21,10 @@ type Option func(*Function)
 // WithVerifier sets who checks tokens. Without it a command or query refuses
 // every call.
 func WithVerifier(v Verifier) Option { return func(f *Function) { f.verifier = v } }
+
+// WithLimiter sets who says how often a caller may call. Without it everybody
+// may call as often as they like.
+func WithLimiter(l Limiter) Option { return func(f *Function) { f.limiter = l } }
 
 // WithLogger sets where requests and errors are logged; slog.Default otherwise.
 func WithLogger(l *slog.Logger) Option { return func(f *Function) { f.log = l } }

@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -81,7 +82,7 @@ func newParam(f reflect.StructField, name string) (param, error) {
 	}
 	switch {
 	case !f.IsExported():
-		return p, fmt.Errorf("a tag on an unexported field")
+		return p, errors.New("a tag on an unexported field")
 	case t.Kind() == reflect.String, t.Kind() == reflect.Bool:
 	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64:
 		p.bits = t.Bits()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/chat-platform/chat/events"
 )
@@ -83,7 +82,7 @@ func writeProblem(w http.ResponseWriter, p Problem, err error) {
 		}
 		h["Www-Authenticate"] = []string{challenge}
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h["Retry-After"] = []string{strconv.FormatInt(int64((retryAfter(err)+time.Second-1)/time.Second), 10)}
+		h["Retry-After"] = []string{strconv.FormatInt(seconds(retryAfter(err)), 10)}
 	}
 	e := getEncoder()
 	defer e.put()

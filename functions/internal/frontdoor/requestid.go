@@ -28,7 +28,7 @@ func requestID(header http.Header) string {
 		return h[0]
 	}
 	var b [16]byte
-	for i, n := range [2]uint64{rand.Uint64(), rand.Uint64()} { //nolint:gosec // it need not be hard to guess
+	for i, n := range [2]uint64{rand.Uint64(), rand.Uint64()} { // it need not be hard to guess
 		for j := range 8 {
 			b[8*i+j] = byte(n >> (8 * j))
 		}

@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/chat-platform/chat/events"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // exchange is one request on its way to its answer.
@@ -88,7 +89,7 @@ func headerBytes(h http.Header) (n int) {
 // invoke calls the command's handler.
 func (x *exchange) invoke(caller events.Caller, in input) (answer any, err error) {
 	err = x.protect(func(x *exchange) (err error) {
-		answer, err = x.f.command(x.ctx, caller, in)
+		answer, err = x.f.command(x, caller, in)
 		return err
 	})
 	return answer, late(x.ctx, err)

@@ -17,10 +17,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/chat-platform/chat/events"
-	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
 )
 
 // logged is a log to look into.

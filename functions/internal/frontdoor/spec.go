@@ -30,6 +30,8 @@ type Spec struct {
 	Type  string   // of the CloudEvent that invokes a command or query
 	Types []string // that a writer accepts; none = Type, or any if that is empty too
 
+	Limit string // the rate limit that counts its calls; "change/<name>" by default, "read/<name>" for a GET
+
 	MaxBody     int64         // bytes; more is a 413
 	MaxInFlight int           // requests at a time; more is a 503 with Retry-After
 	Timeout     time.Duration // of one request, a batch included; later is a 503
@@ -48,6 +50,12 @@ func (s Spec) withDefaults(maxBody int64) (Spec, error) {
 	if s.Timeout == 0 {
 		s.Timeout = DefaultTimeout
 	}
+	if s.Limit == "" {
+		s.Limit = "change/" + s.Name
+		if s.Method == http.MethodGet {
+			s.Limit = "read/" + s.Name
+		}
+	}
 	switch {
 	case s.Name == "" || strings.ContainsAny(s.Name, " /{}"):
 		return s, fmt.Errorf("spec of function %q: name is empty or holds one of \" /{}\"", s.Name)
@@ -55,6 +63,8 @@ func (s Spec) withDefaults(maxBody int64) (Spec, error) {
 		return s, fmt.Errorf("spec of function %q: method %q and path %q go together", s.Name, s.Method, s.Path)
 	case s.Path != "" && s.Path[0] != '/':
 		return s, fmt.Errorf("spec of function %q: path %q does not begin with /", s.Name, s.Path)
+	case strings.ContainsAny(s.Name+s.Limit, " :\"\\"):
+		return s, fmt.Errorf("spec of function %q: name or limit %q holds a space, a colon, a quote or a backslash", s.Name, s.Limit)
 	case s.MaxBody < 0 || s.MaxInFlight < 0 || s.Timeout < 0:
 		return s, fmt.Errorf("spec of function %q: a limit is negative", s.Name)
 	}

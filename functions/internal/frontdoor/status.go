@@ -42,7 +42,7 @@ var errPermanent = errors.New("permanent")
 
 func rowOf(err error) row {
 	for _, r := range table {
-		if r.kind == errPermanent {
+		if r.kind == errPermanent { //nolint:errorlint // the row itself is meant
 			if events.IsPermanent(err) {
 				return r
 			}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 
-	"github.com/chat-platform/chat/events"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chat-platform/chat/events"
 )
 
 var tracer = otel.Tracer("github.com/chat-platform/chat/functions/internal/frontdoor")

@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chat-platform/chat/events"
-	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
 )
 
 // TestClientsThatGiveUpWedgeNobody is the experiment that the SDK's receiver

@@ -45,7 +45,7 @@ func TestKey(t *testing.T) {
 		{"header too long", "", string(make([]byte, 256)), "", "invalid_idempotency_key"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			got, err := idempotency.Key(r.body, r.header)
+			got, err := idempotency.Key(t.Context(), r.body, r.header)
 			if r.code == "" {
 				require.NoError(t, err)
 				require.Equal(t, r.want, got)

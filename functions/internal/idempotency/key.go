@@ -1,11 +1,17 @@
 package idempotency
 
-import "github.com/chat-platform/chat/events"
+import (
+	"context"
+
+	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/frontdoor"
+)
 
 // Key is the client id of a request that may carry one in its body (a UUID) or
 // in its Idempotency-Key header (a UUID or any other string up to 255 bytes). It
-// is empty where neither is given; both are fine if they say the same.
-func Key(body, header string) (events.ClientID, error) {
+// follows from the CloudEvent that carries the request where neither is given,
+// and is empty where there is none; both are fine if they say the same.
+func Key(ctx context.Context, body, header string) (events.ClientID, error) {
 	var id events.ClientID
 	var err error
 	if body != "" {
@@ -14,6 +20,9 @@ func Key(body, header string) (events.ClientID, error) {
 		}
 	}
 	if header == "" {
+		if id == "" {
+			id = frontdoor.DeliveryKey(ctx)
+		}
 		return id, nil
 	}
 	key, err := events.ClientIDOf(header)

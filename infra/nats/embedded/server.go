@@ -70,7 +70,7 @@ func (s *Server) start() error {
 		err = s.run(srv)
 	}
 	if err != nil {
-		lock.Close()
+		_ = lock.Close()
 		return err
 	}
 	s.srv, s.lock = srv, lock
@@ -139,7 +139,7 @@ func (s *Server) Shutdown() {
 	}
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
-	s.lock.Close()
+	_ = s.lock.Close()
 	s.srv = nil
 }
 

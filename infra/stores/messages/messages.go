@@ -1,5 +1,4 @@
-// Package messages opens the store of messages that the
-// configuration names.
+// Package messages opens the store of messages that the configuration names.
 package messages
 
 import (

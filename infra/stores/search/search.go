@@ -1,5 +1,4 @@
-// Package search opens the index of messages that the
-// configuration names.
+// Package search opens the index of messages that the configuration names.
 package search
 
 import (
@@ -25,7 +24,7 @@ func (c Config) Validate() error {
 }
 
 // Open opens the store; whoever does so closes it.
-func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Search, error) {
+func Open(ctx context.Context, cfg Config, _ stores.Host) (stores.Search, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@
 //
 //	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it is used)
 //	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
+//	RATE_LIMIT_…                     how often a user may do what, see infra/ratelimit.Limits and Defaults (not for writers)
+//	REDIS_URL, REDIS_…               where all processes count together, see infra/redis.Config; each by itself without
 //	CORS_ORIGINS                     pages that may call, separated by commas; none by default
 //	STORE_…, DATA_DIR, MONGODB_…     which store serves and where it is, see infra/stores/… (where one is used)
 //	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
@@ -24,6 +26,8 @@ import (
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/ratelimit"
+	"github.com/chat-platform/chat/infra/redis"
 	"github.com/chat-platform/chat/infra/stores"
 )
 
@@ -48,8 +52,28 @@ func Command(build Build) func(context.Context, *process.Process) error {
 		if err := p.Config(&cfg); err != nil {
 			return err
 		}
-		return run(ctx, p, build, frontdoor.WithVerifier(oidc.New(cfg)))
+		limiter, closing, err := openLimiter(ctx, p)
+		if err != nil {
+			return err
+		}
+		err = run(ctx, p, build, frontdoor.WithVerifier(oidc.New(cfg)), frontdoor.WithLimiter(limiter))
+		return errors.Join(err, closing())
 	}
+}
+
+// openLimiter makes what keeps rate limits. The function does not depend on it:
+// it is ready without Redis.
+func openLimiter(ctx context.Context, p *process.Process) (*ratelimit.Limiter, func() error, error) {
+	limits := ratelimit.Defaults()
+	if err := p.Config(&limits); err != nil {
+		return nil, nil, err
+	}
+	var cfg redis.Config
+	if err := p.Config(&cfg); err != nil {
+		return nil, nil, err
+	}
+	cfg.Name, cfg.Logger, cfg.Registerer = p.Name, p.Log, p.Registry
+	return redis.OpenLimiter(ctx, limits, cfg)
 }
 
 // Writer runs a writer, which asks for no token and is not for the public.
