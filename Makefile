@@ -80,7 +80,7 @@ test-integration: ## the adapters against the real servers, in containers or at 
 	$(TESTENV) $(GO) test $(RACE) -tags integration -p 1 -timeout 20m $(if $(T),-run '$(T)') $(PROFILE) $(INTEGRATION)
 
 .PHONY: test-e2e
-test-e2e: bin/chat ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
+test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
 	@cd local/e2e && npm ci --silent --no-fund --no-audit && npm test
 
 .PHONY: test-func
