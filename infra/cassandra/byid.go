@@ -69,22 +69,17 @@ func (s *Store) messagesByID(ctx context.Context, channel events.ChannelID, ids 
 	var mu sync.Mutex
 	return s.parallel(ctx, len(asks), func(ctx context.Context, i int) error {
 		a := asks[i]
-		return s.each(ctx, s.read("SELECT "+rowColumns+" FROM messages WHERE channel = ? AND level = ? AND bucket = ? AND seq IN ?",
-			string(channel), int8(a.level), a.bucket, a.seqs), func(i *gocql.Iter) bool {
-			var r stored
-			if !r.scan(i) {
-				return false
-			}
-			if !r.visible() {
-				return true
-			}
-			r.m.ChannelID = channel
+		return s.query(ctx, s.read("SELECT "+rowColumns+" FROM messages WHERE channel = ? AND level = ? AND bucket = ? AND seq IN ?",
+			string(channel), int8(a.level), a.bucket, a.seqs), func(i *gocql.Iter) {
 			mu.Lock()
 			defer mu.Unlock()
-			if old, ok := found[r.m.ID]; !ok || r.m.Seq < old.Seq {
-				found[r.m.ID] = r.m
+			scan := newScanner(i)
+			scan.row.m.ChannelID = channel
+			for scan.next() {
+				if old, ok := found[scan.row.m.ID]; scan.row.visible() && (!ok || scan.row.m.Seq < old.Seq) {
+					found[scan.row.m.ID] = scan.row.m
+				}
 			}
-			return true
 		})
 	})
 }

@@ -27,19 +27,18 @@ func (s *Store) checksums(ctx context.Context) (map[events.ChannelID]events.Chec
 	var channel string
 	var failed error
 	q := s.session.Query("SELECT " + rowColumns + ", channel FROM messages").PageSize(scanPage).Prefetch(0.5)
-	err := s.each(ctx, q, func(i *gocql.Iter) bool {
-		var r stored
-		if !r.scan(i, &channel) {
-			return false
+	err := s.query(ctx, q, func(i *gocql.Iter) {
+		scan := newScanner(i, &channel)
+		for scan.next() && failed == nil {
+			m := scan.row.m
+			if scan.row.state != 0 || m.ID == "" { // what is marked is counted elsewhere, or not at all
+				continue
+			}
+			m.ChannelID = events.ChannelID(channel)
+			sum := sums[m.ChannelID]
+			failed = sum.Add(m)
+			sums[m.ChannelID] = sum
 		}
-		if r.state != 0 || r.m.ID == "" { // what is marked is counted elsewhere, or not at all
-			return true
-		}
-		r.m.ChannelID = events.ChannelID(channel)
-		sum := sums[r.m.ChannelID]
-		failed = sum.Add(r.m)
-		sums[r.m.ChannelID] = sum
-		return failed == nil
 	})
 	if err == nil {
 		err = failed

@@ -109,6 +109,9 @@ func (s *Store) walk(ctx context.Context, w walk) ([]events.Message, bool, error
 	if err == nil && len(rows) == 0 && full == unknown {
 		full, err = s.topIsFull(ctx, w.channel)
 	}
+	if err == nil && wanted == 0 && len(rows) > 0 {
+		return nil, true, nil
+	}
 	if err == nil && full == yes {
 		var below [top][]stored
 		g, gctx := errgroup.WithContext(ctx)
@@ -129,9 +132,10 @@ func (s *Store) walk(ctx context.Context, w walk) ([]events.Message, bool, error
 
 // merge orders what the levels gave; of copies one is taken.
 func merge(rows []stored, w walk) []events.Message {
-	slices.SortStableFunc(rows, func(a, b stored) int {
-		return cmp.Or(w.order(a.m.Seq, b.m.Seq), cmp.Compare(a.state, b.state))
-	})
+	order := func(a, b stored) int { return cmp.Or(w.order(a.m.Seq, b.m.Seq), cmp.Compare(a.state, b.state)) }
+	if !slices.IsSortedFunc(rows, order) { // one level's are
+		slices.SortFunc(rows, order)
+	}
 	ms := make([]events.Message, 0, min(len(rows), w.n))
 	for _, r := range rows {
 		if n := len(ms); n > 0 && ms[n-1].Seq == r.m.Seq {

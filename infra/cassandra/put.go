@@ -159,15 +159,13 @@ func (s *Store) register(ctx context.Context, m *events.Message, level int) ([]s
 }
 
 func (s *Store) spots(ctx context.Context, id events.MessageID) (found []spot, err error) {
-	err = s.each(ctx, s.read("SELECT channel, seq, level FROM message_ids WHERE id = ?", string(id)), func(i *gocql.Iter) bool {
+	err = s.query(ctx, s.read("SELECT channel, seq, level FROM message_ids WHERE id = ?", string(id)), func(i *gocql.Iter) {
 		var channel string
 		var seq int64
 		var level int8
-		if !i.Scan(&channel, &seq, &level) {
-			return false
+		for i.Scan(&channel, &seq, &level) {
+			found = append(found, spot{events.ChannelID(channel), uint64(seq), int(level)})
 		}
-		found = append(found, spot{events.ChannelID(channel), uint64(seq), int(level)})
-		return true
 	})
 	return found, err
 }

@@ -24,18 +24,29 @@ type stored struct {
 
 const rowColumns = "seq, id, author, client, reply, sent_at, body, state"
 
-// scan reads rowColumns, followed by more.
-func (r *stored) scan(i *gocql.Iter, more ...any) bool {
-	var seq int64
-	var sentAt time.Time
-	var state *int8
-	if !i.Scan(append([]any{&seq, (*string)(&r.m.ID), (*string)(&r.m.AuthorID), (*string)(&r.m.ClientID), (*string)(&r.m.ReplyTo), &sentAt, &r.m.Text, &state}, more...)...) {
+// scanner reads rows of one query: rowColumns, followed by more. It is made once
+// a query, since its destinations are.
+type scanner struct {
+	iter   *gocql.Iter
+	row    stored
+	seq    int64
+	sentAt time.Time
+	dest   []any
+}
+
+func newScanner(iter *gocql.Iter, more ...any) *scanner {
+	s := &scanner{iter: iter}
+	m := &s.row.m
+	s.dest = append([]any{&s.seq, (*string)(&m.ID), (*string)(&m.AuthorID), (*string)(&m.ClientID), (*string)(&m.ReplyTo), &s.sentAt, &m.Text, &s.row.state}, more...)
+	return s
+}
+
+// next reads into row; null is an empty value or 0.
+func (s *scanner) next() bool {
+	if !s.iter.Scan(s.dest...) {
 		return false
 	}
-	r.m.Seq, r.m.SentAt, r.state = uint64(seq), sentAt.UTC(), 0
-	if state != nil {
-		r.state = *state
-	}
+	s.row.m.Seq, s.row.m.SentAt = uint64(s.seq), s.sentAt.UTC()
 	return true
 }
 
@@ -60,22 +71,23 @@ func (s *Store) readPartition(ctx context.Context, p partition, w walk) (rows []
 	}
 	for {
 		seen, want := 0, w.n-len(rows)
-		err := s.each(ctx, s.read(stmt, string(p.channel), int8(p.level), p.bucket, int64(w.from), want), func(i *gocql.Iter) bool {
-			var r stored
-			var fullAt *int64
-			if !r.scan(i, &fullAt) {
-				return false
+		if rows == nil {
+			rows = make([]stored, 0, min(want, 128))
+		}
+		err := s.query(ctx, s.read(stmt, string(p.channel), int8(p.level), p.bucket, int64(w.from), want), func(i *gocql.Iter) {
+			var fullAt int64
+			scan := newScanner(i, &fullAt)
+			scan.row.m.ChannelID = p.channel
+			for scan.next() {
+				if full = no; fullAt != 0 {
+					full = yes
+				}
+				seen++
+				w.from = scan.row.m.Seq
+				if scan.row.visible() {
+					rows = append(rows, scan.row)
+				}
 			}
-			if full = no; fullAt != nil {
-				full = yes
-			}
-			seen++
-			w.from = r.m.Seq
-			if r.visible() {
-				r.m.ChannelID = p.channel
-				rows = append(rows, r)
-			}
-			return true
 		})
 		if err != nil || seen < want || len(rows) == w.n {
 			return rows, full, err
@@ -106,13 +118,11 @@ func (s *Store) buckets(ctx context.Context, level int, w walk, from int64, n in
 	if w.down {
 		stmt = "SELECT bucket FROM channel_buckets WHERE channel = ? AND level = ? AND bucket <= ? ORDER BY bucket DESC LIMIT ?"
 	}
-	err = s.each(ctx, s.read(stmt, string(w.channel), int8(level), from, n), func(i *gocql.Iter) bool {
+	err = s.query(ctx, s.read(stmt, string(w.channel), int8(level), from, n), func(i *gocql.Iter) {
 		var b int64
-		if !i.Scan(&b) {
-			return false
+		for i.Scan(&b) {
+			list = append(list, b)
 		}
-		list = append(list, b)
-		return true
 	})
 	return list, err
 }

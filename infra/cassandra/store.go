@@ -104,15 +104,14 @@ func (s *Store) exec(ctx context.Context, stmt string, args ...any) error {
 	return s.session.Query(stmt, args...).ExecContext(ctx)
 }
 
-// each calls scan for every row of a query until it returns false.
-func (s *Store) each(ctx context.Context, q *gocql.Query, scan func(*gocql.Iter) bool) error {
+// query runs a query; f takes the rows.
+func (s *Store) query(ctx context.Context, q *gocql.Query, f func(*gocql.Iter)) error {
 	if err := s.slot(ctx); err != nil {
 		return err
 	}
 	defer s.release()
 	iter := q.IterContext(ctx)
-	for scan(iter) {
-	}
+	f(iter)
 	return iter.Close()
 }
 
