@@ -1,11 +1,7 @@
 package elasticsearch_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"testing"
 	"time"
 
@@ -36,26 +32,4 @@ func requireHolds(t testing.TB, s *elasticsearch.Store, ms []events.Message, why
 	sums, err := s.Checksums(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[events.ChannelID]events.Checksum{"ch_a": sum}, sums, why...)
-}
-
-// request speaks to a server past the store.
-func request(t testing.TB, url, method, path string, body, answer any) {
-	t.Helper()
-	b, err := json.Marshal(body)
-	require.NoError(t, err)
-	if body == nil {
-		b = nil
-	}
-	req, err := http.NewRequest(method, url+path, bytes.NewReader(b))
-	require.NoError(t, err)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	b, err = io.ReadAll(res.Body)
-	require.NoError(t, err)
-	require.Less(t, res.StatusCode, 300, "%s %s: %s", method, path, b)
-	if answer != nil {
-		require.NoError(t, json.Unmarshal(b, answer))
-	}
 }

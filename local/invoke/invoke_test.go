@@ -285,10 +285,12 @@ func TestServeEndsWithTheFunction(t *testing.T) {
 
 	url, said, _, wait := serve(t, cfg)
 	assert.Contains(t, said.String(), "it adds no token")
-	res, err := http.Post(url, "application/json", nil)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	assert.Equal(t, http.StatusBadGateway, res.StatusCode)
+	// The proxy ends with the function: the caller may still get its 502, or no
+	// answer any more.
+	if res, err := http.Post(url, "application/json", nil); err == nil {
+		require.NoError(t, res.Body.Close())
+		assert.Equal(t, http.StatusBadGateway, res.StatusCode)
+	}
 	require.ErrorContains(t, wait(), "the function has ended: exit status 3")
 }
 

@@ -84,7 +84,7 @@ func createKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // the link stays
+	defer os.Remove(tmp.Name()) // the link stays
 	err = errors.Join(
 		pem.Encode(tmp, &pem.Block{Type: "PRIVATE KEY", Bytes: der}),
 		tmp.Sync(),

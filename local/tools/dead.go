@@ -106,7 +106,7 @@ func Dead(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // nothing is left to send
+	defer log.Close() // nothing is left to send
 	return deadletters.Run(ctx, deadletters.NewDirect(log, cfg.Sink.of(log, c.Consumer, cfg.Log.Logger), cfg.Log.Logger), c, p.Stdout)
 }
 

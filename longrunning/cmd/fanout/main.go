@@ -25,7 +25,7 @@ func run(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // nothing is left to send
+	defer log.Close() // nothing is left to send
 	service := fanout.New(log, cfg)
 	p.Ready("fanout", service.Ready)
 	g, ctx := errgroup.WithContext(ctx)

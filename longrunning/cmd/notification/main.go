@@ -26,7 +26,7 @@ func run(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // nothing is left to send
+	defer log.Close() // nothing is left to send
 	service := notification.New(log, log.Bus(), oidc.New(issuer), cfg)
 	p.Ready("notification", service.Ready)
 	g, ctx := errgroup.WithContext(ctx)

@@ -25,7 +25,7 @@ func run(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // nothing is left to send
+	defer log.Close() // nothing is left to send
 	service, err := source.New(log, cfg, source.Options{Logger: p.Log, Registerer: p.Registry})
 	if err != nil {
 		return err
