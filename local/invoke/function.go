@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -44,31 +46,62 @@ func start(ctx context.Context, cfg Config, log io.Writer, environ ...string) (*
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build: %w\n%s", err, out)
 	}
+	// A port that was free may be taken by the time the function listens.
+	for try := 1; ; try++ {
+		f, taken, err := launch(ctx, binary, log, environ)
+		if err == nil {
+			return f, nil
+		}
+		if !taken || try == portTries {
+			return nil, fmt.Errorf("start: %w", err)
+		}
+	}
+}
+
+// portTries is how many ports are tried.
+const portTries = 5
+
+// launch starts the binary on a free port; taken says that it failed because
+// another process was faster there.
+func launch(ctx context.Context, binary string, log io.Writer, environ []string) (f *process, taken bool, err error) {
 	port, err := freePort(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("start: %w", err)
+		return nil, false, err
 	}
 	// The process outlives ctx until stop, which lets it drain.
-	cmd := exec.Command(binary) //nolint:gosec,noctx // built above; see stop
+	cmd := exec.Command(binary) //nolint:gosec,noctx // built by start; see stop
 	cmd.Env = append(os.Environ(), append(environ, "PORT="+strconv.Itoa(port), "LISTEN_ADDRESS=127.0.0.1")...)
 	if os.Getenv("LOG_LEVEL") == "" {
 		cmd.Env = append(cmd.Env, "LOG_LEVEL=WARN")
 	}
-	cmd.Stdout, cmd.Stderr = log, log
+	said := &head{}
+	both := io.MultiWriter(log, said)
+	cmd.Stdout, cmd.Stderr = both, both
 	apart(cmd)
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start: %w", err)
+		return nil, false, err
 	}
-	f := &process{url: "http://127.0.0.1:" + strconv.Itoa(port), cmd: cmd, ended: make(chan struct{})}
+	f = &process{url: "http://127.0.0.1:" + strconv.Itoa(port), cmd: cmd, ended: make(chan struct{})}
 	go func() {
 		f.err = cmd.Wait()
 		close(f.ended)
 	}()
 	if err := f.ready(ctx); err != nil {
 		f.stop()
-		return nil, fmt.Errorf("start: %w", err)
+		return nil, strings.Contains(said.String(), fmt.Sprintf("port %d is in use", port)), err
 	}
-	return f, nil
+	return f, false, nil
+}
+
+// head keeps the first lines of what is written to it. The process has ended
+// before it is read.
+type head struct{ bytes.Buffer }
+
+func (h *head) Write(p []byte) (int, error) {
+	if room := 4096 - h.Len(); room > 0 {
+		h.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
 }
 
 func freePort(ctx context.Context) (int, error) {

@@ -302,3 +302,30 @@ func TestFunctionThatDoesNotStart(t *testing.T) {
 	require.ErrorContains(t, err, "the function has ended")
 	assert.Contains(t, log.String(), "DRAIN_TIMEOUT")
 }
+
+// A port that another process takes first is no reason to give up: the function
+// is started once more on another one.
+func TestATakenPortIsNotTheEnd(t *testing.T) {
+	dir := odd(t)
+	once := filepath.Join(t.TempDir(), "once")
+	program := `package main
+
+import ("fmt"; "net/http"; "os")
+
+func main() {
+	if _, err := os.Stat(` + "`" + once + "`" + `); err != nil {
+		_ = os.WriteFile(` + "`" + once + "`" + `, nil, 0o600)
+		fmt.Fprintf(os.Stderr, "odd: port %s is in use by another process\n", os.Getenv("PORT"))
+		os.Exit(1)
+	}
+	http.HandleFunc("GET /health/readiness", func(http.ResponseWriter, *http.Request) {})
+	http.HandleFunc("POST /", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "second try") })
+	http.ListenAndServe(os.Getenv("LISTEN_ADDRESS")+":"+os.Getenv("PORT"), nil)
+}
+`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "functions/cmd/odd/main.go"), []byte(program), 0o600))
+	var out, log buffer
+	require.NoError(t, invoke.Run(t.Context(), invoke.Config{Root: dir, Function: "odd", Event: "ok", Mode: "structured"}, &out, &log))
+	assert.Contains(t, out.String(), "second try")
+	assert.Contains(t, log.String(), "is in use")
+}
