@@ -69,7 +69,7 @@ func launch(ctx context.Context, binary string, log io.Writer, environ []string)
 		return nil, false, err
 	}
 	// The process outlives ctx until stop, which lets it drain.
-	cmd := exec.Command(binary) //nolint:gosec,noctx // built by start; see stop
+	cmd := exec.Command(binary) //nolint:noctx // built by start; see stop
 	cmd.Env = append(os.Environ(), append(environ, "PORT="+strconv.Itoa(port), "LISTEN_ADDRESS=127.0.0.1")...)
 	if os.Getenv("LOG_LEVEL") == "" {
 		cmd.Env = append(cmd.Env, "LOG_LEVEL=WARN")

@@ -128,9 +128,7 @@ func (s *Service) recognise(ctx context.Context) error {
 		s.closeAll(CloseUnavailable, "the log was replaced: resume or identify")
 		s.hub.reset(link.Positions{})
 		s.witness.reset()
-		s.snapshots.trust(0)
 	}
-	s.snapshots.trust(last.Metadata)
 	s.epoch.Store(uint64(e))
 	s.witness.saw(last.Messages, last.Metadata)
 	return nil

@@ -33,12 +33,6 @@ type Config struct {
 	ReplayScan       int `env:"NOTIFICATION_REPLAY_SCAN" envDefault:"500000"`     // events read from the log for one resume
 	GapEvents        int `env:"NOTIFICATION_GAP_EVENTS" envDefault:"100000"`      // read from the log after a lost link; more closes the sockets with 4005
 
-	KeyGrace      time.Duration `env:"NOTIFICATION_KEY_GRACE" envDefault:"30s"`           // for which a channel stays announced after its last socket
-	IdleKeys      int           `env:"NOTIFICATION_IDLE_KEYS" envDefault:"200000"`        // channels that may stay announced without a socket
-	SnapshotFrom  int           `env:"NOTIFICATION_SNAPSHOT_FROM" envDefault:"100"`       // channels of a user whose memberships are kept in memory
-	SnapshotKeep  time.Duration `env:"NOTIFICATION_SNAPSHOT_KEEP" envDefault:"10m"`       // for which they are, after the user's last socket
-	SnapshotBytes int           `env:"NOTIFICATION_SNAPSHOT_BYTES" envDefault:"67108864"` // that all of them take together
-
 	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
 	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
 }
@@ -70,11 +64,6 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.ReplayEvents, 10_000)
 	orDefault(&c.ReplayScan, 500_000)
 	orDefault(&c.GapEvents, 100_000)
-	orDefault(&c.KeyGrace, 30*time.Second)
-	orDefault(&c.IdleKeys, 200_000)
-	orDefault(&c.SnapshotFrom, 100)
-	orDefault(&c.SnapshotKeep, 10*time.Minute)
-	orDefault(&c.SnapshotBytes, 64<<20)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -21,10 +21,5 @@
 // in a read, and no buffers. NATS subscriptions do not depend on users: there is
 // one, for the instance's frames, besides those of log reads under way.
 //
-// A session costs what has changed since the user was last here, not what the
-// user is in: memberships that were read stay in memory for a while, bounded, with
-// their place in the log, and so do the keys that the fan-out knows. An instance
-// that has not seen the user reads the memberships from the log's beginning.
-//
 // A [Service] owns its goroutines: Run returns once every socket is closed.
 package notification

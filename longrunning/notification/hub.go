@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/longrunning/internal/link"
@@ -25,9 +24,7 @@ type hub struct {
 	told  link.Positions  // the fan-out's last answer: the keys that it has are effective from here on
 	open  *announcement   // takes further keys
 	queue []*announcement // not yet told to the fan-out, open included
-	idle  []rested        // perhaps to be taken back, as they came to rest
-	grace time.Duration   // for which a key at rest stays announced: a client may come back
-	most  int             // keys at rest, of which the oldest go at once
+	idle  []*entry        // perhaps to be taken back
 	waits []reached
 	kick  chan struct{} // there is something to announce
 }
@@ -37,8 +34,7 @@ type entry struct {
 	key      string
 	sessions []seat
 	wait     *announcement // nil once the fan-out knows the key
-	idle     bool          // listed in hub.idle, at most once
-	since    int64         // the last session went, Unix nanoseconds
+	idle     bool          // listed in hub.idle
 }
 
 // seat is a session in an entry, and where the entry stands in its session.
@@ -60,20 +56,12 @@ type announcement struct {
 	pos     link.Positions // what comes after it is on the link
 }
 
-// rested is an entry that had no sessions at a time.
-type rested struct {
-	entry *entry
-	since int64
-}
-
 type reached struct {
 	pos  link.Positions
 	done chan struct{}
 }
 
-func newHub(cfg Config) *hub {
-	return &hub{keys: map[string]*entry{}, kick: make(chan struct{}, 1), grace: cfg.KeyGrace, most: cfg.IdleKeys}
-}
+func newHub() *hub { return &hub{keys: map[string]*entry{}, kick: make(chan struct{}, 1)} }
 
 // chunk bounds how many keys are worked on while the lock is held, so that a
 // user in very many channels holds nobody else up.
@@ -83,20 +71,18 @@ const chunk = 2048
 // them all. Everything after the positions returned will be offered to it.
 func (h *hub) add(ctx context.Context, s *session, keys []string) (link.Positions, error) {
 	var pos link.Positions
-	var waits []*announcement
 	for len(keys) > 0 {
 		part := keys[:min(chunk, len(keys))]
 		keys = keys[len(part):]
-		at, more := h.enter(s, part)
+		at, waits := h.enter(s, part)
 		pos = later(pos, at)
-		waits = append(waits, more...)
-	}
-	for _, a := range waits {
-		select {
-		case <-a.done:
-			pos = later(pos, a.pos)
-		case <-ctx.Done():
-			return pos, context.Cause(ctx)
+		for _, a := range waits {
+			select {
+			case <-a.done:
+				pos = later(pos, a.pos)
+			case <-ctx.Done():
+				return pos, context.Cause(ctx)
+			}
 		}
 	}
 	return pos, nil
@@ -106,9 +92,6 @@ func (h *hub) enter(s *session, keys []string) (link.Positions, []*announcement)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var waits []*announcement
-	if len(keys) > 1 {
-		s.subs = slices.Grow(s.subs, len(keys))
-	}
 	for _, k := range keys {
 		e := h.keys[k]
 		if e == nil {
@@ -128,17 +111,12 @@ func (h *hub) enter(s *session, keys []string) (link.Positions, []*announcement)
 }
 
 func (h *hub) announce(e *entry) {
-	if h.open == nil || len(h.open.entries) >= chunk {
+	if h.open == nil {
 		h.open = &announcement{done: make(chan struct{})}
 		h.queue = append(h.queue, h.open)
 	}
 	h.open.entries = append(h.open.entries, e)
 	e.wait = h.open
-	h.call()
-}
-
-// call has the announcements looked at.
-func (h *hub) call() {
 	select {
 	case h.kick <- struct{}{}:
 	default:
@@ -207,19 +185,16 @@ func (h *hub) unseat(s *session, i int) {
 	s.subs[len(s.subs)-1] = sub{}
 	s.subs = s.subs[:len(s.subs)-1]
 	if len(e.sessions) == 0 {
-		if cap(e.sessions) > 4 {
-			e.sessions = nil
-		}
+		e.sessions = nil
 		h.rest(e)
 	}
 }
 
 // rest lists an entry without sessions for being taken back.
 func (h *hub) rest(e *entry) {
-	e.since = time.Now().UnixNano()
 	if !e.idle && e.wait == nil {
 		e.idle = true
-		h.idle = append(h.idle, rested{e, e.since})
+		h.idle = append(h.idle, e)
 	}
 }
 
@@ -242,59 +217,35 @@ func (s *session) seatIn(e *entry) int {
 	return -1
 }
 
-// changes takes what the fan-out has not been told yet, about limit keys of it.
-// Keys to remove are forgotten here and now: who asks for them later announces
-// them anew, after these changes. They are taken at most limit at a time, and
-// only if removals is set.
+// changes takes what the fan-out has not been told yet. Keys to remove are
+// forgotten here and now: who asks for them later announces them anew, after
+// these changes. They are taken at most limit at a time, and only if removals
+// is set.
 func (h *hub) changes(removals bool, limit int) (add, remove []string, batch []*announcement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := 0
-	for n < len(h.queue) && len(add) < limit {
-		for _, e := range h.queue[n].entries {
+	batch = h.queue[:len(h.queue):len(h.queue)]
+	h.open = nil
+	for _, a := range batch {
+		for _, e := range a.entries {
 			add = append(add, e.key)
 		}
-		n++
 	}
-	batch = h.queue[:n:n]
-	if n == len(h.queue) {
-		h.open = nil
-	} else {
-		h.call()
+	if !removals {
+		return add, nil, batch
 	}
-	if removals {
-		remove = h.tired(limit)
-	}
-	return add, remove, batch
-}
-
-// tired forgets up to limit keys that have been at rest for long enough, or are
-// too many.
-func (h *hub) tired(limit int) (keys []string) {
-	old := time.Now().Add(-h.grace).UnixNano()
-	for n := min(limit, len(h.idle)); n > 0; n-- {
-		first := h.idle[0]
-		many := len(h.idle) > h.most
-		if first.since > old && !many {
-			return keys
-		}
-		h.idle = h.idle[1:]
-		e := first.entry
-		switch {
-		case len(e.sessions) > 0:
-			e.idle = false
-		case e.since > old && !many: // came back, and went again
-			h.idle = append(h.idle, rested{e, e.since})
-		default:
-			e.idle = false
+	n := min(limit, len(h.idle))
+	for _, e := range h.idle[:n] {
+		e.idle = false
+		if len(e.sessions) == 0 && h.keys[e.key] == e {
 			delete(h.keys, e.key)
-			keys = append(keys, e.key)
+			remove = append(remove, e.key)
 		}
 	}
-	if len(h.idle) == 0 {
+	if h.idle = h.idle[n:]; len(h.idle) == 0 {
 		h.idle = nil
 	}
-	return keys
+	return add, remove, batch
 }
 
 // announced marks the batch, which is the front of the queue, as known to the
@@ -379,14 +330,6 @@ func (h *hub) await(ctx context.Context, pos link.Positions) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// present tells whether a session is in under the key.
-func (h *hub) present(key string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	e := h.keys[key]
-	return e != nil && len(e.sessions) > 0
 }
 
 func (h *hub) size() int {

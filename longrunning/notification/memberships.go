@@ -2,8 +2,6 @@ package notification
 
 import (
 	"context"
-	"iter"
-	"maps"
 
 	"github.com/chat-platform/chat/events"
 )
@@ -14,93 +12,28 @@ type membership struct {
 	active bool
 }
 
-// memberships is a user's channels as the log has them up to a place: no view
-// can lag behind it. What was known before is shared and never written; what
-// changes goes on top of it.
-type memberships struct {
-	base  map[events.ChannelID]membership // shared
-	delta map[events.ChannelID]membership // later than base
-	known uint64                          // METADATA is folded up to here
-	size  int                             // bytes, roughly
-}
+// memberships is a user's channels as the log has them up to a position: no view
+// can lag behind it.
+type memberships map[events.ChannelID]membership
 
-// of is the membership in a channel; zero where there was none.
-func (m *memberships) of(c events.ChannelID) membership {
-	if s, ok := m.delta[c]; ok {
-		return s
-	}
-	return m.base[c]
-}
-
-// all are the channels that the user is or was in.
-func (m *memberships) all() iter.Seq2[events.ChannelID, membership] {
-	return func(yield func(events.ChannelID, membership) bool) {
-		for c, s := range m.delta {
-			if !yield(c, s) {
-				return
-			}
-		}
-		for c, s := range m.base {
-			if _, later := m.delta[c]; !later && !yield(c, s) {
-				return
-			}
-		}
-	}
-}
-
-// slotBytes is about what a membership takes in a map besides the channel's name.
-const slotBytes = 64
-
-func (m *memberships) set(c events.ChannelID, s membership) {
-	if m.delta == nil {
-		m.delta = map[events.ChannelID]membership{}
-	}
-	before := len(m.delta)
-	m.delta[c] = s
-	m.size += (len(m.delta) - before) * (slotBytes + len(c))
-}
-
-// read folds the user's events of METADATA after known up to to, and gives the
-// channels that they changed, some perhaps several times. It costs one read of
-// the log that yields the user's own events only.
-func (m *memberships) read(ctx context.Context, log Log, user events.UserID, to uint64) (changed []events.ChannelID, err error) {
-	if m.known >= to {
+// read folds the user's events of METADATA in [from, to], and gives the channels
+// that they changed. It costs one read of the log that yields the user's own
+// events only.
+func (m memberships) read(ctx context.Context, log Log, user events.UserID, from, to uint64) (changed map[events.ChannelID]bool, err error) {
+	if from > to {
 		return nil, nil
 	}
-	f := newFolder(user)
-	err = log.Range(ctx, events.StreamMetadata, []string{events.MembershipsOf(user)}, m.known+1, to, func(e events.Event) error {
-		c, active, err := f.fold(e)
+	changed = map[events.ChannelID]bool{}
+	err = log.Range(ctx, events.StreamMetadata, []string{events.MembershipsOf(user)}, from, to, func(e events.Event) error {
+		s, err := events.MemberOf(e)
 		if err != nil {
 			return nil //nolint:nilerr // nobody's membership: the writers put it among the dead letters
 		}
-		m.set(c, membership{e.Sequence, active})
-		changed = append(changed, c)
+		m[s.ChannelID] = membership{s.Seq, s.Active}
+		changed[s.ChannelID] = true
 		return nil
 	})
-	if err == nil {
-		m.known = to
-	}
 	return changed, err
-}
-
-// share gives the memberships to others, who may read them and add to their own
-// copy. Little is copied unless much has changed.
-func (m *memberships) share() memberships {
-	switch {
-	case len(m.base) == 0:
-		m.base, m.delta = m.delta, nil
-	case len(m.delta) > 64+len(m.base)/16:
-		merged := make(map[events.ChannelID]membership, len(m.base)+len(m.delta))
-		size := 0
-		for c, s := range m.all() {
-			merged[c] = s
-			size += slotBytes + len(c)
-		}
-		m.base, m.delta, m.size = merged, nil, size
-	}
-	s := *m
-	s.delta = maps.Clone(m.delta)
-	return s
 }
 
 // filters of the log's reads that a server takes at once without pain; whoever

@@ -30,7 +30,6 @@ func newMetrics(cfg Config, s *Service) *metrics {
 		return float64(len(s.sessions))
 	})
 	r.gauge("keys", "Channels and users that the fan-out is asked for.", func() float64 { return float64(s.hub.size()) })
-	r.gauge("snapshot_bytes", "Memberships in memory of users in many channels.", func() float64 { return float64(s.snapshots.size()) })
 	r.gauge("attached", "Whether there is a link to a fan-out.", func() float64 {
 		if s.attached.Load() {
 			return 1

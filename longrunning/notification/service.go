@@ -40,16 +40,15 @@ type Verifier interface {
 // Service is an instance. Make it with [New], mount [Service.Handler], and call
 // [Service.Run] once.
 type Service struct {
-	cfg       Config
-	log       Log
-	bus       Bus
-	verifier  Verifier
-	logger    *slog.Logger
-	metrics   *metrics
-	hub       *hub
-	witness   witness
-	snapshots *snapshots
-	hello     []byte
+	cfg      Config
+	log      Log
+	bus      Bus
+	verifier Verifier
+	logger   *slog.Logger
+	metrics  *metrics
+	hub      *hub
+	witness  witness
+	hello    []byte
 
 	epoch      atomic.Uint64 // of the log; set before the first link, another one closes every session
 	linked     chan struct{} // closed by the first link
@@ -77,7 +76,7 @@ func New(log Log, bus Bus, verifier Verifier, cfg Config) *Service {
 	cfg = cfg.withDefaults()
 	s := &Service{
 		cfg: cfg, log: log, bus: bus, verifier: verifier,
-		logger: cfg.Logger.With("instance", cfg.Instance), hub: newHub(cfg), hello: hello(cfg), snapshots: newSnapshots(cfg),
+		logger: cfg.Logger.With("instance", cfg.Instance), hub: newHub(), hello: hello(cfg),
 		starts: make(chan struct{}, cfg.Starts), frames: make(chan []byte, 256), draining: make(chan struct{}),
 		broken: make(chan link.ID, 1), linked: make(chan struct{}), sessions: map[*session]struct{}{},
 	}
@@ -219,7 +218,6 @@ func (s *Service) sweep(ctx context.Context) {
 		}
 		clear(all)
 		all = all[:0]
-		s.snapshots.sweep(s.hub, time.Now())
 	}
 }
 

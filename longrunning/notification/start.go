@@ -76,7 +76,7 @@ func (s *session) start(ctx context.Context, r request) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a turn: %w", context.Cause(ctx))
 	}
-	st := &start{session: s}
+	st := &start{session: s, channels: memberships{}}
 	resume := r.Op == opResume
 	var rep *replay
 	if resume {
@@ -84,7 +84,7 @@ func (s *session) start(ctx context.Context, r request) error {
 		if err != nil {
 			return refusal{err}
 		}
-		rep = newReplay(s, &st.channels, from)
+		rep = newReplay(s, st.channels, from)
 	}
 	at, err := svc.hub.add(ctx, s, []string{link.UserKey(s.user)})
 	if err != nil {
@@ -96,11 +96,6 @@ func (s *session) start(ctx context.Context, r request) error {
 		}
 		at = later(at, rep.from.at)
 	}
-	done, err := st.recall(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
 	for {
 		if at, err = st.settle(ctx, at); err != nil {
 			return err
@@ -177,47 +172,26 @@ func (s *Service) notAhead(ctx context.Context, c, at link.Positions) error {
 type start struct {
 	*session
 	channels memberships
-	kept     kept // where channels come from and go to
-	entered  bool // the channels are in the hub
-}
-
-// recall takes what the instance knows of the user's memberships. Where another
-// session of the user is about to find out, it waits for that once. done is to be
-// called once the session has told what it has found, or will not.
-func (st *start) recall(ctx context.Context) (done func(), err error) {
-	st.kept, err = st.svc.snapshots.recall(ctx, st.user)
-	if err != nil {
-		return nil, fmt.Errorf("wait for another session of %s: %w", st.user, err)
-	}
-	st.channels = st.kept.memberships
-	return st.kept.done, nil
+	known    uint64 // place in METADATA up to which channels is true
 }
 
 // settle makes the memberships true up to a place from which on all their
 // channels are on the link, and gives that place: at or later.
 func (st *start) settle(ctx context.Context, at link.Positions) (link.Positions, error) {
 	hub, user := st.svc.hub, st.user
-	at.Metadata = max(at.Metadata, st.channels.known)
-	for !st.entered || st.channels.known < at.Metadata {
-		changed, err := st.channels.read(ctx, st.svc.log, user, at.Metadata)
+	for st.known < at.Metadata {
+		to := at.Metadata
+		changed, err := st.channels.read(ctx, st.svc.log, user, st.known+1, to)
 		if err != nil {
 			return at, fmt.Errorf("read the memberships of %s: %w", user, err)
 		}
+		st.known = to
 		var keys []string
-		if !st.entered {
-			st.entered = true
-			for c, m := range st.channels.all() {
-				if m.active {
-					keys = append(keys, link.ChannelKey(c))
-				}
-			}
-		} else {
-			for _, c := range changed {
-				if st.channels.of(c).active {
-					keys = append(keys, link.ChannelKey(c))
-				} else {
-					hub.drop(st.session, c)
-				}
+		for c := range changed {
+			if st.channels[c].active {
+				keys = append(keys, link.ChannelKey(c))
+			} else {
+				hub.drop(st.session, c)
 			}
 		}
 		pos, err := hub.add(ctx, st.session, keys)
@@ -226,6 +200,5 @@ func (st *start) settle(ctx context.Context, at link.Positions) (link.Positions,
 		}
 		at = later(at, pos)
 	}
-	st.svc.snapshots.keep(user, st.kept, &st.channels)
 	return at, nil
 }

@@ -254,7 +254,7 @@ func TestManyChannels(t *testing.T) {
 		require.NoError(t, err)
 	}
 	f.settle()
-	i := startInstance(t, log, notification.Config{KeyGrace: time.Millisecond})
+	i := startInstance(t, log, notification.Config{})
 	c, cursor := identify(t, i, "alice")
 	require.Len(t, f.keys(), n+1)
 	require.NoError(t, c.conn.CloseNow())
