@@ -194,20 +194,17 @@ func (c *Consumer) Close() []*Delivery {
 	}
 	c.closed = true
 	var ds []*Delivery
-	take := func(wait time.Duration) (n int) { // what comes, until nothing does for so long
-		quiet := time.NewTimer(wait)
-		defer quiet.Stop()
+	take := func() (n int) {
 		for {
 			select {
 			case m := <-c.pull.msgs:
 				n++
-				quiet.Reset(wait)
 				if ok, err := c.pull.take(m); err == nil && ok {
 					if d, err := c.delivery(m); err == nil {
 						ds = append(ds, d)
 					}
 				}
-			case <-quiet.C:
+			default:
 				return n
 			}
 		}
@@ -217,14 +214,15 @@ func (c *Consumer) Close() []*Delivery {
 	// listen until it is quiet.
 	end := time.Now().Add(time.Second)
 	for quiet := 0; c.pull.owed > 0 && quiet < 3 && time.Now().Before(end) && c.l.nc.FlushTimeout(time.Second) == nil; quiet++ {
-		if take(2*time.Millisecond) > 0 {
+		if take() > 0 {
 			quiet = 0
 		}
+		<-time.After(2 * time.Millisecond)
 	}
 	if err := c.pull.sub.Drain(); err != nil || c.l.nc.FlushTimeout(time.Second) != nil {
 		c.pull.close()
 	}
-	take(time.Millisecond)
+	take()
 	// Asked for its state, the server forgets requests that nobody listens for.
 	// Otherwise it finds out by the first event given back, and puts that last.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
