@@ -118,7 +118,7 @@ func (d *dispatcher) fetch(ctx context.Context) {
 		}
 		ds, err := d.consumer.Fetch(ctx, room, fetchWait)
 		if err != nil {
-			wait := d.s.backoff(fails)
+			wait := d.s.backoff(fails, true)
 			fails++
 			d.s.logger.Warn("source: cannot fetch, will try again", "wait", wait, "error", err)
 			select {
@@ -215,7 +215,7 @@ func (d *dispatcher) finish(j *job) {
 			if done > 0 {
 				fails = 0
 			}
-			wait = max(d.s.backoff(fails), failed.after)
+			wait = max(d.s.backoff(fails, failed.away), failed.after)
 		}
 		gone += d.lanes.settle(l, done, wait, failed.refused, now)
 		i = end
