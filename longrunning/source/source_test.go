@@ -472,6 +472,23 @@ func TestAnOutageIsNotFollowedByALongWait(t *testing.T) {
 	inOrder(t, s.taken(), false)
 }
 
+// A sink that cannot finish large requests in its time is given smaller ones.
+func TestASlowSinkIsGivenLess(t *testing.T) {
+	log := natstest.Open(t)
+	s := newSink(t, func(es []events.Event) int {
+		if len(es) > 7 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	})
+	publish(t, log, spread(300, 3)...)
+	run(t, log, config(s.URL))
+	applied(t, log, 300)
+	inOrder(t, s.taken(), false)
+	assert.Equal(t, 300, s.count())
+	assert.Empty(t, dead(t, log))
+}
+
 func TestRetryAfter(t *testing.T) {
 	for name, v := range map[string]func() string{
 		"seconds": func() string { return "1" },
