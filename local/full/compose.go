@@ -1,7 +1,6 @@
 package full
 
 import (
-	"bytes"
 	"context"
 	_ "embed" // compose.yaml
 	"errors"
@@ -62,22 +61,19 @@ func (c *compose) run(ctx context.Context, args ...string) error {
 	return err
 }
 
-// output gives what a command has said to its standard output. The error is the
-// last thing that it has said anywhere.
+// output gives what a command has said. The error is the last thing of that.
 func (c *compose) output(ctx context.Context, stdin, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = time.Second
 	cmd.Env, cmd.Stdin = c.env, strings.NewReader(stdin)
-	var out, all bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &all), &all
-	err := cmd.Run()
+	said, err := cmd.CombinedOutput()
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
-		return "", fmt.Errorf("%s %s: %s", name, firstWord(args), lastWords(all.String(), err.Error()))
+		return "", fmt.Errorf("%s %s: %s", name, firstWord(args), lastWords(string(said), err.Error()))
 	}
-	return out.String(), nil
+	return string(said), nil
 }
 
 // firstWord is the first argument that is no flag and no flag's value.
@@ -189,7 +185,7 @@ func (c *compose) ended(ctx context.Context) error {
 	}
 	for service, one := range there {
 		if !one.up {
-			said, _ := c.output(ctx, "", "sh", "-c", `docker logs --tail 100 "$1" 2>&1`, "sh", one.name)
+			said, _ := c.output(ctx, "", "docker", "logs", "--tail", "100", one.name)
 			return fmt.Errorf("%s has ended by itself (docker logs %s): %s", service, one.name, lastWords(said, "it said nothing"))
 		}
 	}
