@@ -69,10 +69,7 @@ func (s server) await(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			why := context.Cause(ctx)
-			if errors.Is(why, context.Canceled) {
-				return why
-			}
-			if ctx.Err() == context.Canceled { //nolint:errorlint // not wrapped: another server has ended
+			if errors.Is(ctx.Err(), context.Canceled) { // by whoever waits, or since another server has ended
 				return why
 			}
 			return fmt.Errorf("%s is not ready, %w: %w", s.name, why, err)

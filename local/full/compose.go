@@ -63,7 +63,7 @@ func (c *compose) run(ctx context.Context, args ...string) error {
 
 // output gives what a command has said. The error is the last thing of that.
 func (c *compose) output(ctx context.Context, stdin, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // docker or compose, with arguments of this package
 	cmd.WaitDelay = time.Second
 	cmd.Env, cmd.Stdin = c.env, strings.NewReader(stdin)
 	said, err := cmd.CombinedOutput()
