@@ -31,8 +31,12 @@ func configOf(t testing.TB, url string) elasticsearch.Config {
 		for index := range found {
 			request(t, url, http.MethodDelete, "/"+index, nil, nil)
 		}
-		for _, template := range []string{c.Index, c.Index + "-g2", c.Index + "-g12"} {
-			request(t, url, http.MethodDelete, "/_index_template/"+template, nil, nil)
+		var templates struct {
+			All []struct{ Name string } `json:"index_templates"`
+		}
+		request(t, url, http.MethodGet, "/_index_template/"+c.Index+"*", nil, &templates)
+		for _, template := range templates.All {
+			request(t, url, http.MethodDelete, "/_index_template/"+template.Name, nil, nil)
 		}
 	})
 	return c
