@@ -27,6 +27,18 @@ PROFILE  := $(if $(COVER),-coverprofile='$(COVER)' -covermode=atomic)
 run: bin/chat ## build and start the whole platform on http://localhost:8080 (PORT=, DATA_DIR=)
 	@exec bin/chat run
 
+.PHONY: run-full
+run-full: bin/chat ## the same on all real servers, in containers: make stop-full, make clean-full
+	@exec bin/chat full
+
+.PHONY: stop-full
+stop-full: bin/chat ## stop the servers of run-full; their data stays
+	@bin/chat full stop
+
+.PHONY: clean-full
+clean-full: bin/chat ## remove the servers of run-full with their data
+	@bin/chat full clean
+
 .PHONY: build
 build: bin/chat functions services ## build every binary, static, into bin/
 

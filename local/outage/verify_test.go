@@ -239,12 +239,12 @@ func (s *story) verifyStores(t *testing.T) {
 	sums := func(name string, v stores.View, err error) {
 		require.NoError(t, err, name)
 		defer func() { require.NoError(t, v.Close()) }()
-		got, err := v.Checksums(t.Context())
+		got, err := v.Checksums(t.Context(), stores.All)
 		require.NoError(t, err, name)
 		assert.Equal(t, want, got, "checksums of %s", name)
 	}
-	m, err := messages.Open(context.WithoutCancel(t.Context()), ms, stores.Host{Name: "outage"})
+	m, err := messages.Open(context.WithoutCancel(t.Context()), ms, stores.Host{Name: "outage", Views: s.log})
 	sums("messages", m, err)
-	i, err := searchstore.Open(context.WithoutCancel(t.Context()), ix, stores.Host{Name: "outage"})
+	i, err := searchstore.Open(context.WithoutCancel(t.Context()), ix, stores.Host{Name: "outage", Views: s.log})
 	sums("search", i, err)
 }

@@ -30,13 +30,17 @@ func Lookup[C any](ctx context.Context, p *Parts, open func(context.Context, C, 
 	if err := p.Config(&cfg); err != nil {
 		return nil, err
 	}
+	log, err := p.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
 	o := &Originals{}
 	opening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	failed, done := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(done)
 		for wait := 100 * time.Millisecond; opening.Err() == nil; wait = min(2*wait, 5*time.Second) {
-			s, err := open(opening, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry})
+			s, err := open(opening, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry, Views: log})
 			if err == nil {
 				o.open.Store(&s)
 				return

@@ -18,6 +18,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/infra/nats/natstest"
 	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
@@ -27,6 +28,7 @@ import (
 var errDone = errors.New("that was all")
 
 func TestStoresInTheDataFolder(t *testing.T) {
+	srv := natstest.Start(t) // which says which generation of a view is live
 	dir := filepath.Join(t.TempDir(), "made", "on the way")
 	var ping func() error
 	code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
@@ -39,7 +41,7 @@ func TestStoresInTheDataFolder(t *testing.T) {
 		ping = func() error { return m.Ping(context.WithoutCancel(ctx)) }
 		require.NoError(t, ping())
 		return nil, errDone
-	}), nil, "DATA_DIR="+dir)
+	}), nil, "DATA_DIR="+dir, "NATS_URL="+srv.ClientURL())
 	require.Equal(t, 1, code)
 	require.Contains(t, said, errDone.Error())
 	require.ErrorIs(t, ping(), events.ErrUnavailable, "closed at the end")
@@ -51,6 +53,7 @@ func TestStoresInTheDataFolder(t *testing.T) {
 // A command starts and is ready while the message view is away, and finds it once
 // it is there.
 func TestLookupWithoutTheView(t *testing.T) {
+	srv := natstest.Start(t)
 	var away atomic.Bool
 	away.Store(true)
 	real := filepath.Join(t.TempDir(), "real")
@@ -86,7 +89,7 @@ func TestLookupWithoutTheView(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.NotContains(t, body, "degraded")
 		return nil, errDone
-	}), nil, "OIDC_ISSUER=http://127.0.0.1:1", "DATA_DIR="+t.TempDir())
+	}), nil, "OIDC_ISSUER=http://127.0.0.1:1", "DATA_DIR="+t.TempDir(), "NATS_URL="+srv.ClientURL())
 	require.Equal(t, 1, code)
 	require.Contains(t, said, errDone.Error())
 	_, err := o.MessagesByID(t.Context(), "ch_a", []events.MessageID{"msg_1"})
@@ -96,13 +99,14 @@ func TestLookupWithoutTheView(t *testing.T) {
 // What no waiting helps ends the process at once, and one that still waits for the
 // view can be ended.
 func TestLookupEnds(t *testing.T) {
+	srv := natstest.Start(t)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, e := range []string{"DATA_DIR=" + file, "STORE_MESSAGES=postgres", "CASSANDRA_TIMEOUT=soon"} {
 		code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 			_, err := start.Lookup(ctx, p, messages.OpenReader)
 			return nil, err
-		}), nil, e)
+		}), nil, e, "NATS_URL="+srv.ClientURL())
 		require.Equal(t, 1, code)
 		name, value, _ := strings.Cut(e, "=")
 		require.Contains(t, said, name)
@@ -115,12 +119,13 @@ func TestLookupEnds(t *testing.T) {
 		})
 		require.NoError(t, err)
 		return nil, errDone
-	}), nil)
+	}), nil, "NATS_URL="+srv.ClientURL())
 	require.Equal(t, 1, code)
 	require.Contains(t, said, errDone.Error())
 }
 
 func TestAStoreThatCannotBeOpened(t *testing.T) {
+	srv := natstest.Start(t)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, c := range []struct{ variable, value string }{
@@ -131,7 +136,7 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 		code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 			_, err := start.Store(ctx, p, "metadata", metadata.Open)
 			return nil, err
-		}), nil, c.variable+"="+c.value)
+		}), nil, c.variable+"="+c.value, "NATS_URL="+srv.ClientURL())
 		require.Equal(t, 1, code)
 		require.Contains(t, said, c.variable)
 		require.Contains(t, said, c.value)
