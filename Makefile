@@ -73,10 +73,10 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover coverage.out
 
 # Packages with tests that need a server.
-INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra))))
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local))))
 
 .PHONY: test-integration
-test-integration: ## the adapters against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
+test-integration: ## adapters and platform against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
 	$(TESTENV) $(GO) test $(RACE) -tags integration -p 1 -timeout 20m $(if $(T),-run '$(T)') $(PROFILE) $(INTEGRATION)
 
 .PHONY: test-e2e

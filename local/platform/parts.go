@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"github.com/chat-platform/chat/functions"
@@ -18,34 +19,45 @@ import (
 	"github.com/chat-platform/chat/local/datadir"
 )
 
-// ownLog is the log with its server.
-type ownLog struct {
+// platformLog is the log, with what the platform holds for it.
+type platformLog struct {
 	*natslog.Log
-	server *embedded.Server
+	url     string // for people; "" where it has no port
+	release func() error
 }
 
-// openLog starts the embedded server and connects to it.
-func openLog(ctx context.Context, cfg Config, p *process.Process) (*ownLog, error) {
-	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
-	if err != nil {
-		return nil, err
+// openLog connects to the log: to the server that the configuration names, else
+// to one that it starts in this process. Either way the data folder is this
+// process's alone.
+func openLog(ctx context.Context, cfg Config, p *process.Process) (*platformLog, error) {
+	l, c := &platformLog{}, cfg.Log
+	c.Logger, c.Registerer = p.Log, p.Registry
+	if c.Name == "" {
+		c.Name = p.Name
 	}
-	c := cfg.Log
-	c.InProcess, c.Name, c.Logger, c.Registerer = server, p.Name, p.Log, p.Registry
-	log, err := natslog.Open(ctx, c)
-	if err != nil {
-		server.Shutdown()
-		return nil, err
+	if cfg.OwnLog {
+		server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
+		if err != nil {
+			return nil, err
+		}
+		c.InProcess, l.url = server, server.ClientURL()
+		l.release = func() error { server.Shutdown(); return nil }
+	} else {
+		lock, err := embedded.Lock(cfg.DataDir)
+		if err != nil {
+			return nil, fmt.Errorf("data folder %s: %w", cfg.DataDir, err)
+		}
+		l.url, l.release = c.Where(), lock.Close
 	}
-	p.Ready("log", log.Ping)
-	return &ownLog{log, server}, nil
+	var err error
+	if l.Log, err = natslog.Open(ctx, c); err != nil {
+		return nil, errors.Join(err, l.release())
+	}
+	p.Ready("log", l.Ping)
+	return l, nil
 }
 
-func (l *ownLog) close() error {
-	err := l.Close()
-	l.server.Shutdown()
-	return err
-}
+func (l *platformLog) close() error { return errors.Join(l.Close(), l.release()) }
 
 // openLimiter makes what keeps rate limits.
 func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimit.Limiter, func() error, error) {

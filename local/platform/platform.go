@@ -3,8 +3,11 @@
 // development issuer and the page. It is wiring; each part is the very package
 // that runs as a binary of its own elsewhere.
 //
-// Everything lives in one data folder and survives a restart and a crash. The
-// public side is one listener; writers, which ask for no token, are on a
+// By default everything lives in one data folder and survives a restart and a
+// crash. Where the environment names servers (NATS_URL, STORE_…, OIDC_ISSUER), the
+// folder holds what is not on them. One process at a time uses the folder.
+//
+// The public side is one listener; writers, which ask for no token, are on a
 // loopback listener of their own, and so are the dead letters, for whoever can
 // read the data folder.
 //
@@ -84,7 +87,7 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 
 // run runs the parts. The public side ends first, then the sources and the
 // fan-out, which the clients' last messages still pass.
-func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *ownLog, r *router, sources sources) error {
+func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *platformLog, r *router, sources sources) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	behind, inner := errgroup.WithContext(inner)
@@ -111,7 +114,7 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 		return r.notification.Run(outer)
 	})
 	front.Go(func() error { return p.ServeOn(outer, public, r.handler) })
-	r.banner(p.Stdout, log.server.ClientURL())
+	r.banner(p.Stdout, log.url)
 	err := front.Wait()
 	stop()
 	return errors.Join(behind.Wait(), ignoreEnded(ctx, err))
