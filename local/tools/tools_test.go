@@ -18,7 +18,7 @@ import (
 )
 
 var commands = map[string]func(context.Context, *process.Process) error{
-	"rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke,
+	"rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "realm": tools.Realm,
 }
 
 // run runs a command line as the chat binary would.
@@ -34,6 +34,7 @@ func TestHelp(t *testing.T) {
 		"rebuild": {"-data"},
 		"replay":  {"-url", "-corpus", "-batch"},
 		"load":    {"-url", "-rate", "-for", "-warmup", "-channels", "-listeners", "-in-flight"},
+		"realm":   {"-development"},
 		"invoke":  {"-root", "-function", "-event", "-mode", "-as", "-serve"},
 	} {
 		for _, ask := range []string{"-h", "-help"} {
@@ -57,6 +58,7 @@ func TestRefusalsAreOneLine(t *testing.T) {
 		environ []string
 		says    []string
 	}{
+		{[]string{"realm"}, []string{"CHAT_WATCHER_SECRET=short"}, []string{"CHAT_WATCHER_SECRET", "16"}},
 		{[]string{"rebuild", "-fast"}, nil, []string{"-fast", "chat rebuild -h"}},
 		{[]string{"rebuild", "everything"}, nil, []string{`"everything"`}},
 		{[]string{"rebuild", "-data", empty}, nil, []string{empty, "no log"}},
@@ -116,4 +118,16 @@ func TestPlatform(t *testing.T) {
 	code, _, said = run(t, nil, "load", "-url", "http://"+ln.Addr().String(), "-for", "100ms", "-warmup", "0s")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, said, ln.Addr().String())
+}
+
+func TestRealm(t *testing.T) {
+	code, out, said := run(t, []string{"CHAT_URL=https://chat.example.com", "CHAT_WATCHER_SECRET=0123456789abcdef"}, "realm")
+	require.Zero(t, code, said)
+	require.Contains(t, out, `"https://chat.example.com/"`)
+	require.Contains(t, out, `"secret": "0123456789abcdef"`)
+	require.NotContains(t, out, "chat-tools")
+	code, out, said = run(t, []string{"CHAT_DEMO_PASSWORD=sesame"}, "realm", "-development")
+	require.Zero(t, code, said)
+	require.Contains(t, out, `"chat-tools"`)
+	require.Contains(t, out, `"value": "sesame"`)
 }

@@ -19,6 +19,7 @@ const usage = `usage: chat COMMAND [flags]
   load      send at a steady rate to a running platform, and measure
   invoke    post a fixture to one function started alone
   dead      list, show, redrive and discard events that were refused
+  realm     print the realm file for Keycloak (-development: with people to try it)
 
 chat COMMAND -h names the flags.
 `
@@ -26,6 +27,7 @@ chat COMMAND -h names the flags.
 func main() {
 	commands := map[string]func(context.Context, *process.Process) error{
 		"run": platform.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "dead": tools.Dead,
+		"realm": tools.Realm,
 	}
 	command := ""
 	if len(os.Args) > 1 {
