@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -209,7 +210,7 @@ func (l *Log) noteAll(ctx context.Context, entries map[string]uint64, id string)
 			}
 			m := nats.NewMsg(s)
 			m.Data = fmt.Appendf(nil, "%d %s", entries[s], id)
-			m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, fmt.Sprint(g.revision))
+			m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(g.revision, 10))
 			w, err := l.pub.send(m)
 			if err != nil {
 				return translate(err)
@@ -271,7 +272,7 @@ func (l *Log) Refill(ctx context.Context, stream string, seq uint64, subject str
 			m.Header[k] = v
 		}
 	}
-	m.Header[jetstream.ExpectedLastSeqHeader] = []string{fmt.Sprint(seq - 1)}
+	m.Header[jetstream.ExpectedLastSeqHeader] = []string{strconv.FormatUint(seq-1, 10)}
 	m.Header[jetstream.ExpectedStreamHeader] = []string{stream}
 	ack, err := l.publishMsg(ctx, m)
 	if err == nil && ack.Duplicate { // it came twice, long after the first time
