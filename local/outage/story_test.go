@@ -120,8 +120,8 @@ func talk(t *testing.T, cfg settings, opts ...option) *story {
 	for i, c := range s.talkers {
 		s.busy.Go(func() { s.speak(t.Context(), c, i) })
 	}
-	for i := range 4 {
-		s.busy.Go(func() { s.read(t.Context(), owner.As(fmt.Sprintf("talker-%d", i)), i) })
+	for i, c := range s.talkers[:4] {
+		s.busy.Go(func() { s.read(t.Context(), c, i) })
 	}
 	s.busy.Go(func() { s.visit(t.Context(), owner.As("visitor"), owner.As("guest")) })
 	t.Cleanup(func() {
