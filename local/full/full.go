@@ -37,7 +37,7 @@ at Keycloak, in the development realm, which is imported once.
 type Config struct {
 	Project string        `env:"FULL_PROJECT" envDefault:"chat-full"`
 	DataDir string        `env:"DATA_DIR" envDefault:"data/full"` // of the platform: what is not on the servers
-	Wait    time.Duration `env:"FULL_WAIT" envDefault:"5m"`       // for all servers to be ready
+	Wait    time.Duration `env:"FULL_WAIT" envDefault:"10m"`      // for all servers to be ready
 
 	NATS          uint16 `env:"FULL_NATS_PORT" envDefault:"4222"`
 	Cassandra     uint16 `env:"FULL_CASSANDRA_PORT" envDefault:"9042"`
