@@ -27,6 +27,18 @@ PROFILE  := $(if $(COVER),-coverprofile='$(COVER)' -covermode=atomic)
 run: bin/chat ## build and start the whole platform on http://localhost:8080 (PORT=, DATA_DIR=)
 	@exec bin/chat run
 
+.PHONY: run-full
+run-full: bin/chat ## the same on all real servers, in containers: make stop-full, make clean-full
+	@exec bin/chat full
+
+.PHONY: stop-full
+stop-full: bin/chat ## stop the servers of run-full; their data stays
+	@bin/chat full stop
+
+.PHONY: clean-full
+clean-full: bin/chat ## remove the servers of run-full with their data
+	@bin/chat full clean
+
 .PHONY: build
 build: bin/chat functions services ## build every binary, static, into bin/
 
@@ -73,11 +85,15 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover coverage.out
 
 # Packages with tests that need a server.
-INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local))))
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local | grep -v '^local/outage/'))))
 
 .PHONY: test-integration
 test-integration: ## adapters and platform against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
 	$(TESTENV) $(GO) test $(RACE) -tags integration -p 1 -timeout 20m $(if $(T),-run '$(T)') $(PROFILE) $(INTEGRATION)
+
+.PHONY: test-outage
+test-outage: ## each server killed for a minute under traffic, and nothing lost (OUTAGE=60s, T=TestOutages/Redis)
+	$(TESTENV) $(GO) test $(RACE) -tags integration -v -timeout 30m $(if $(T),-run '$(T)') ./local/outage/
 
 .PHONY: test-e2e
 test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
