@@ -129,7 +129,7 @@ func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
 			}
 			known[m.ID] = true
 		}
-		h := channelhistory.New(log, members{}, v)
+		h := channelhistory.New(log, members{}, v, nil)
 		req := channelhistory.Request{ChannelID: string(channel), Limit: 1 + r.IntN(12)}
 		q := events.HistoryQuery{Limit: req.Limit}
 		place := uint64(1 + r.IntN(60))
@@ -187,7 +187,7 @@ func TestRequestsToTheLog(t *testing.T) {
 		v.put(log.Send(0, channel, "ann", fmt.Sprint(i)))
 	}
 	log.SetApplied(100)
-	h := channelhistory.New(log, members{}, v)
+	h := channelhistory.New(log, members{}, v, nil)
 	for name, c := range map[string]struct {
 		req  channelhistory.Request
 		want int
@@ -219,7 +219,7 @@ func TestFarBehind(t *testing.T) {
 	}
 	log.SetApplied(10)
 	horizon := uint64(10 + tail.MaxEvents)
-	h := channelhistory.New(log, members{}, v)
+	h := channelhistory.New(log, members{}, v, nil)
 	ask := func(req channelhistory.Request) (channelhistory.Answer, error) {
 		req.ChannelID, req.Limit = string(channel), 5
 		return h.Handle(t.Context(), ann, req)
@@ -248,7 +248,7 @@ func TestFarBehind(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	h := channelhistory.New(&tailtest.Log{}, members{}, &view{})
+	h := channelhistory.New(&tailtest.Log{}, members{}, &view{}, nil)
 	for name, c := range map[string]struct {
 		caller events.UserID
 		req    channelhistory.Request
@@ -287,7 +287,7 @@ func TestClientIDIsShownToItsAuthorAlone(t *testing.T) {
 	v.put(log.Send(0, channel, "ann", "mine"))
 	log.SetApplied(1)
 	theirs := log.Send(0, channel, "bob", "theirs") // still in the log alone
-	got, err := channelhistory.New(log, members{}, v).Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	got, err := channelhistory.New(log, members{}, v, nil).Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
 	require.NoError(t, err)
 	require.Len(t, got.Messages, 2)
 	require.NotEmpty(t, got.Messages[0].ClientID)
@@ -297,7 +297,7 @@ func TestClientIDIsShownToItsAuthorAlone(t *testing.T) {
 
 func TestErrorsKeepTheirKind(t *testing.T) {
 	log, v := &tailtest.Log{}, &view{}
-	h := channelhistory.New(log, members{}, v)
+	h := channelhistory.New(log, members{}, v, nil)
 	req := channelhistory.Request{ChannelID: "ch_1"}
 
 	v.err = fmt.Errorf("disk: %w", events.ErrUnavailable)
