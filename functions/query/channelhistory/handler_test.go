@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/hot"
 	"github.com/chat-platform/chat/functions/internal/tail"
 	"github.com/chat-platform/chat/functions/internal/tail/tailtest"
 	"github.com/chat-platform/chat/functions/query/channelhistory"
@@ -96,6 +97,9 @@ func seqs(a channelhistory.Answer) []uint64 {
 
 func ptr(seq uint64) *uint64 { return &seq }
 
+// pages is a cache of one process.
+func pages() *hot.Pages { return hot.New(hot.Config{Bytes: 1 << 20}, nil, nil) }
+
 // Whatever part of the log a view has, a page through the handler is the page
 // that a view with all of it would give.
 func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
@@ -129,7 +133,7 @@ func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
 			}
 			known[m.ID] = true
 		}
-		h := channelhistory.New(log, members{}, v, nil)
+		h := channelhistory.New(log, members{}, v, pages())
 		req := channelhistory.Request{ChannelID: string(channel), Limit: 1 + r.IntN(12)}
 		q := events.HistoryQuery{Limit: req.Limit}
 		place := uint64(1 + r.IntN(60))
@@ -165,6 +169,67 @@ func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
 		require.Equal(t, want.MoreBefore, got.HasMoreBefore, "more before, %s", name)
 		require.Equal(t, want.MoreAfter, got.HasMoreAfter, "more after, %s", name)
 	}
+}
+
+// Readers and a writer take turns, while the view catches up by fits and starts: a
+// page that is kept is never older than the question.
+func TestAKeptPageIsTheLatest(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		log, truth, v := &tailtest.Log{}, &view{}, &view{}
+		kept := pages()
+		handlers := []*channelhistory.Handler{channelhistory.New(log, members{}, v, kept), channelhistory.New(log, members{}, v, kept), channelhistory.New(log, members{}, v, pages())}
+		done := 0
+		for i := range 100 {
+			switch r.IntN(4) {
+			case 0:
+				truth.put(log.Send(0, channel, "ann", fmt.Sprint("text ", i)))
+			case 1:
+				for done < len(truth.ms) && r.IntN(8) != 0 {
+					v.put(truth.ms[done])
+					done++
+				}
+				if done > 0 {
+					log.SetApplied(truth.ms[done-1].Seq)
+				}
+			case 2:
+				log.Send(0, "ch_other", "ann", fmt.Sprint(i))
+			default:
+				limit := 1 + r.IntN(70)
+				want, err := truth.History(t.Context(), events.HistoryQuery{Limit: limit})
+				require.NoError(t, err)
+				got, err := handlers[r.IntN(3)].Handle(t.Context(), ann, channelhistory.Request{ChannelID: string(channel), Limit: limit})
+				require.NoError(t, err)
+				wantSeqs := []uint64{}
+				for _, m := range want.Messages {
+					wantSeqs = append(wantSeqs, m.Seq)
+				}
+				require.Equal(t, wantSeqs, seqs(got), "seed %d", seed)
+				require.Equal(t, want.MoreBefore, got.HasMoreBefore)
+				require.False(t, got.HasMoreAfter)
+			}
+		}
+	}
+}
+
+// A page that is kept costs one request to the log and nothing else.
+func TestAKeptPageNeedsNoView(t *testing.T) {
+	log, v := &tailtest.Log{}, &view{}
+	for i := range 100 {
+		v.put(log.Send(0, channel, "ann", fmt.Sprint(i)))
+	}
+	log.SetApplied(100)
+	h := channelhistory.New(log, members{}, v, pages())
+	first, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	require.NoError(t, err)
+	v.err = events.ErrUnavailable
+	log.Requests()
+	again, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, 1, log.Requests())
+	_, err = h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1", Limit: 51})
+	require.ErrorIs(t, err, events.ErrUnavailable, "a longer page is not kept")
 }
 
 func requireNoHole(t *testing.T, truth *view, got []uint64) {
