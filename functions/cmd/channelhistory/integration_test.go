@@ -32,8 +32,13 @@ func TestMain(m *testing.M) { servertest.Main(m) }
 
 func openCassandra(tb testing.TB) stores.Messages {
 	tb.Helper()
-	cfg := messages.Config{Store: "cassandra", Cassandra: cassandra.Config{Hosts: strings.Split(servertest.Cassandra(tb), ","), Keyspace: servertest.Name(tb)}}
-	s, err := messages.Open(tb.Context(), cfg, stores.Host{Name: "test", Log: slog.New(slog.DiscardHandler)})
+	return openGeneration(tb, servertest.Name(tb), 1)
+}
+
+func openGeneration(tb testing.TB, keyspace string, generation int) stores.Messages {
+	tb.Helper()
+	cfg := messages.Config{Store: "cassandra", Cassandra: cassandra.Config{Hosts: strings.Split(servertest.Cassandra(tb), ","), Keyspace: keyspace}}
+	s, err := messages.OpenGeneration(tb.Context(), cfg, stores.Host{Name: "test", Log: slog.New(slog.DiscardHandler)}, generation)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = s.Close() })
 	return s
@@ -53,11 +58,18 @@ func openShared(tb testing.TB, cfg redis.Config, bytes int) *hot.Pages {
 // page that is kept is read from there.
 func TestSuiteOnTheRealServers(t *testing.T) {
 	cfg := redis.Config{URL: servertest.Redis(t)}
-	storetest.TestMessages(t, func(t *testing.T) storetest.Messages {
+	through := func(t *testing.T, s stores.Messages) storetest.Messages {
 		t.Helper()
 		c := cfg
 		c.Prefix = servertest.Name(t) + ":"
-		return &through{Messages: openCassandra(t), pages: openShared(t, c, 0)}
+		return &through{Messages: s, pages: openShared(t, c, 0)}
+	}
+	storetest.TestMessages(t, func(t *testing.T) storetest.Messages {
+		t.Helper()
+		return through(t, openCassandra(t))
+	}, func(t *testing.T) func(int) storetest.Messages {
+		keyspace := servertest.Name(t)
+		return func(generation int) storetest.Messages { return through(t, openGeneration(t, keyspace, generation)) }
 	})
 }
 

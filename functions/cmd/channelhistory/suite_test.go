@@ -48,11 +48,20 @@ func (s *through) History(ctx context.Context, q events.HistoryQuery) (events.Hi
 
 // The stores' suite passes through the cache.
 func TestSuite(t *testing.T) {
-	storetest.TestMessages(t, func(t *testing.T) storetest.Messages {
+	open := func(t *testing.T, path string) storetest.Messages {
 		t.Helper()
-		store, err := sqlite.OpenMessages(t.Context(), filepath.Join(t.TempDir(), "messages.db"))
+		store, err := sqlite.OpenMessages(t.Context(), path)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = store.Close() })
 		return &through{Messages: store, pages: hot.New(hot.Config{Bytes: 1 << 20}, nil, nil)}
+	}
+	storetest.TestMessages(t, func(t *testing.T) storetest.Messages {
+		t.Helper()
+		return open(t, filepath.Join(t.TempDir(), "messages.db"))
+	}, func(t *testing.T) func(int) storetest.Messages {
+		dir := t.TempDir()
+		return func(generation int) storetest.Messages {
+			return open(t, filepath.Join(dir, strconv.Itoa(generation)+".db"))
+		}
 	})
 }

@@ -232,6 +232,37 @@ func TestAKeptPageNeedsNoView(t *testing.T) {
 	require.ErrorIs(t, err, events.ErrUnavailable, "a longer page is not kept")
 }
 
+// rebuilt is a view with generations.
+type rebuilt struct {
+	*view
+	live int
+	err  error
+}
+
+func (r *rebuilt) Generation(context.Context) (int, error) { return r.live, r.err }
+
+// What was kept of one generation of the view is not shown of another.
+func TestGenerations(t *testing.T) {
+	log, v := &tailtest.Log{}, &rebuilt{view: &view{}, live: 1}
+	m := log.Send(0, channel, "ann", "as the first generation had it")
+	v.put(m)
+	log.SetApplied(1)
+	h := channelhistory.New(log, members{}, v, pages())
+	text := func() string {
+		a, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+		require.NoError(t, err)
+		return a.Messages[0].Text
+	}
+	require.Equal(t, m.Text, text())
+	v.ms[0].Text = "as the second has it"
+	require.Equal(t, m.Text, text())
+	v.live = 2
+	require.Equal(t, "as the second has it", text())
+	v.err = events.ErrUnavailable
+	_, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	require.ErrorIs(t, err, events.ErrUnavailable)
+}
+
 func requireNoHole(t *testing.T, truth *view, got []uint64) {
 	t.Helper()
 	if len(got) == 0 {
