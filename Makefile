@@ -85,7 +85,7 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover coverage.out
 
 # Packages with tests that need a server.
-INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local | grep -v '^local/outage/'))))
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra functions local | grep -v '^local/outage/'))))
 
 .PHONY: test-integration
 test-integration: ## adapters and platform against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
