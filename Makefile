@@ -104,6 +104,10 @@ test-e2e-keycloak: bin/chat functions ## the same journeys, by people who log in
 	@cd local/e2e && npm ci --silent --no-fund --no-audit
 	$(GO) test -tags e2e -count=1 -timeout 30m ./local/e2e
 
+.PHONY: test-full
+test-full: bin/chat functions ## journeys and a corpus replay on all real servers, in containers of their own
+	@.ci/full
+
 .PHONY: test-func
 test-func: bin/chat functions ## `func invoke` against a function started as a plain process
 	@.ci/func-invoke
