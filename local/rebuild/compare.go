@@ -165,8 +165,9 @@ type Result struct {
 	From       uint64        `json:"from,omitempty"`
 	Through    uint64        `json:"through"` // events (From, Through] of the log were copied, later ones written by all
 	Events     int           `json:"events"`
-	Refused    int           `json:"refused"` // events that the writer refuses: they are dead letters in service too
-	Took       time.Duration `json:"took"`
+	Refused    int           `json:"refused"`             // events that the writer refuses: they are dead letters in service too
+	Copying    time.Duration `json:"copying"`             // those events
+	Took       time.Duration `json:"took"`                // all of it, waiting included
 	Completed  bool          `json:"completed,omitempty"` // it was switched already; only the old generation was removed
 	Channels   []Channel     `json:"channels"`
 	Lags       bool          `json:"lags,omitempty"`       // the live one had not applied all of the log

@@ -82,7 +82,8 @@ func (p *Printer) result(r Result) {
 	if r.Completed {
 		fmt.Fprintf(p.out, "%-10s generation %d is live: the rebuild that was interrupted is complete (%s)\n", r.View, r.Generation, r.Took.Round(time.Millisecond))
 	} else {
-		fmt.Fprintf(p.out, "%-10s %d events in %s (%.0f/s), %d refused: %s\n", r.View, r.Events, r.Took.Round(time.Millisecond), float64(r.Events)/r.Took.Seconds(), r.Refused, r.verdict())
+		fmt.Fprintf(p.out, "%-10s %d events in %s (%.0f/s; %s in all), %d refused: %s\n", r.View, r.Events, r.Copying.Round(time.Millisecond),
+			float64(r.Events)/r.Copying.Seconds(), r.Took.Round(time.Millisecond), r.Refused, r.verdict())
 	}
 	if r.Unjudged {
 		fmt.Fprintf(p.out, "  too many records to be judged by the log alone\n")

@@ -132,9 +132,11 @@ func (j job) build(ctx context.Context, result *Result) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, next.Close()) }()
+	began := time.Now()
 	if err = j.copy(ctx, write, result); err != nil {
 		return err
 	}
+	result.Copying = time.Since(began)
 	if err = j.compare(ctx, next, result); err != nil {
 		if errors.Is(err, ErrDiffers) { // not to be gone on with
 			return errors.Join(err, j.claim.change(ctx, func(s *stores.State) { s.Dropping, s.Building, s.Through, s.Copied = s.Building, 0, 0, 0 }))

@@ -148,7 +148,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 			s.applied(t)
 			view := views.All()[0]
 			seen := map[string]bool{}
-			generation := 1
+			var generation int
 			for step := 0; ; step++ {
 				log := &mortal{Log: s.log}
 				ctx, cancel := context.WithCancel(t.Context())
