@@ -70,8 +70,8 @@ load: bin/chat ## send at a steady rate, measure sends and deliveries (RATE=1000
 	@bin/chat load -url '$(URL)' -rate '$(or $(RATE),1000)' -for '$(or $(FOR),20s)'
 
 .PHONY: rebuild
-rebuild: bin/chat ## drop the embedded stores and rebuild them from the log, to equal checksums (DATA_DIR=)
-	@bin/chat rebuild
+rebuild: bin/chat ## rebuild views from the log, while the platform serves or not (V=messages|metadata|search|all, DATA_DIR=)
+	@bin/chat rebuild '$(or $(V),all)'
 
 ##@ Test
 .PHONY: test
