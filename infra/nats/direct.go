@@ -54,11 +54,27 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 	return stored{subject: m.Header.Get(jetstream.SubjectHeader), seq: n, header: m.Header, data: m.Data}, "", nil
 }
 
-// direct asks any replica for one message.
-func (l *Log) direct(ctx context.Context, subject string, payload []byte) (stored, bool, error) {
+// request asks, and waits no longer once the connection is lost: the answer would
+// have come by it.
+func (l *Log) request(ctx context.Context, subject string, payload []byte) (*nats.Msg, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	m, err := l.nc.RequestWithContext(ctx, subject, payload)
+	l.mu.Lock()
+	line := l.line
+	l.mu.Unlock()
+	own, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(line, stop)()
+	m, err := l.nc.RequestWithContext(own, subject, payload)
+	if err != nil && line.Err() != nil && ctx.Err() == nil {
+		return nil, nats.ErrDisconnected
+	}
+	return m, err
+}
+
+// direct asks any replica for one message.
+func (l *Log) direct(ctx context.Context, subject string, payload []byte) (stored, bool, error) {
+	m, err := l.request(ctx, subject, payload)
 	if err != nil {
 		return stored{}, false, translate(err)
 	}
@@ -68,9 +84,7 @@ func (l *Log) direct(ctx context.Context, subject string, payload []byte) (store
 
 // leader asks the stream's leader for one message.
 func (l *Log) leader(ctx context.Context, stream string, req getRequest) (stored, bool, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	m, err := l.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, encode(req))
+	m, err := l.request(ctx, "$JS.API.STREAM.MSG.GET."+stream, encode(req))
 	if err != nil {
 		return stored{}, false, translate(err)
 	}

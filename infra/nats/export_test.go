@@ -1,5 +1,7 @@
 package nats
 
+import "context"
+
 // For the fuzz tests: what reads bytes that come from elsewhere.
 var (
 	PlainAck = plainAck
@@ -16,4 +18,10 @@ func ParseDelivery(reply string) ([4]uint64, error) {
 // DeadLetterOf reads a message as one of the dead letters.
 func DeadLetterOf(subject string, seq uint64, header map[string][]string, data []byte) DeadLetter {
 	return deadLetter(stored{subject: subject, seq: seq, header: header, data: data})
+}
+
+// Ask sends a request as reads of the log do.
+func (l *Log) Ask(ctx context.Context, subject string) error {
+	_, err := l.request(ctx, subject, nil)
+	return translate(err)
 }

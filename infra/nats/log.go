@@ -87,8 +87,10 @@ type Log struct {
 
 	connects atomic.Uint64 // counts reconnects
 	mu       sync.Mutex
-	again    chan struct{}    // closed by the next reconnect
-	marks    map[string]marks // by stream
+	again    chan struct{} // closed by the next reconnect
+	line     context.Context
+	cut      context.CancelFunc // of line: the connection was lost
+	marks    map[string]marks   // by stream
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS and
@@ -101,6 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 	}
 	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), again: make(chan struct{}), marks: map[string]marks{}}
+	l.line, l.cut = context.WithCancel(context.Background())
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -170,6 +173,10 @@ func (l *Log) disconnected(_ *nats.Conn, err error) {
 	if err != nil {
 		l.log.Warn("log: connection lost", "error", err)
 	}
+	l.mu.Lock()
+	l.cut()
+	l.line, l.cut = context.WithCancel(context.Background())
+	l.mu.Unlock()
 	if l.pub != nil {
 		l.pub.fail(nats.ErrDisconnected)
 	}

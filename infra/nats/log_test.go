@@ -180,3 +180,27 @@ func TestClosed(t *testing.T) {
 	_, err = log.Consumer(t.Context(), nats.ConsumerConfig{Stream: events.StreamMessages, Name: "x"})
 	assert.ErrorIs(t, err, events.ErrUnavailable)
 }
+
+// A read that is under way when the connection breaks does not wait for an answer
+// that cannot come any more.
+func TestAReadEndsWithItsConnection(t *testing.T) {
+	srv := natstest.Start(t)
+	log := natstest.Connect(t, srv)
+	asked := make(chan struct{})
+	unsubscribe, err := log.Bus().Subscribe("never.answered", "", func(nats.BusMessage) { close(asked) })
+	require.NoError(t, err)
+	defer unsubscribe()
+	done := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	go func() { done <- log.Ask(ctx, "never.answered") }()
+	<-asked
+	srv.Shutdown()
+	select {
+	case err := <-done:
+		require.ErrorIs(t, err, events.ErrUnavailable)
+	case <-time.After(time.Minute):
+		t.Fatal("it waits on")
+	}
+	require.ErrorIs(t, log.Ask(ctx, "never.answered"), events.ErrUnavailable)
+}
