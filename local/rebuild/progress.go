@@ -82,8 +82,12 @@ func (p *Printer) result(r Result) {
 	if r.Completed {
 		fmt.Fprintf(p.out, "%-10s generation %d is live: the rebuild that was interrupted is complete (%s)\n", r.View, r.Generation, r.Took.Round(time.Millisecond))
 	} else {
-		fmt.Fprintf(p.out, "%-10s %d events in %s (%.0f/s; %s in all), %d refused: %s\n", r.View, r.Events, r.Copying.Round(time.Millisecond),
-			float64(r.Events)/r.Copying.Seconds(), r.Took.Round(time.Millisecond), r.Refused, r.verdict())
+		before := ""
+		if r.From > 0 {
+			before = fmt.Sprintf(", after those up to %d before it was interrupted", r.From)
+		}
+		fmt.Fprintf(p.out, "%-10s %d events in %s (%.0f/s; %s in all%s), %d refused: %s\n", r.View, r.Events, r.Copying.Round(time.Millisecond),
+			float64(r.Events)/max(r.Copying, time.Millisecond).Seconds(), r.Took.Round(time.Millisecond), before, r.Refused, r.verdict())
 	}
 	if r.Unjudged {
 		fmt.Fprintf(p.out, "  too many records to be judged by the log alone\n")

@@ -25,7 +25,7 @@ import (
 
 const (
 	lease = 100 * time.Millisecond
-	long  = time.Minute
+	long  = 3 * time.Minute
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -35,17 +35,20 @@ type stage struct {
 	log *natslog.Log
 	dir string
 	cfg views.Config
+
+	lease time.Duration
+	batch int // of writers
 }
 
 func newStage(t *testing.T) *stage {
 	dir := t.TempDir()
-	return &stage{log: natstest.Open(t), dir: dir, cfg: views.Embedded(dir)}
+	return &stage{log: natstest.Open(t), dir: dir, cfg: views.Embedded(dir), lease: lease, batch: 50}
 }
 
-func (s *stage) host() stores.Host { return stores.Host{Views: s.log, Lease: lease, Log: quiet} }
+func (s *stage) host() stores.Host { return stores.Host{Views: s.log, Lease: s.lease, Log: quiet} }
 
 func (s *stage) rebuilder(report func(rebuild.Report)) *rebuild.Rebuilder {
-	return &rebuild.Rebuilder{Log: s.log, Views: s.cfg, Host: stores.Host{Lease: lease, Log: quiet}, Report: report, Logger: quiet}
+	return &rebuild.Rebuilder{Log: s.log, Views: s.cfg, Host: stores.Host{Lease: s.lease, Log: quiet}, Report: report, Logger: quiet}
 }
 
 func (s *stage) state(t *testing.T, view string) stores.State {
@@ -118,7 +121,7 @@ func (s *stage) serve(t *testing.T) *service {
 		require.NoError(t, err)
 		running.Go(func() {
 			defer c.Close()
-			feed(ctx, t, c, writers[i])
+			s.feed(ctx, t, c, writers[i])
 		})
 	}
 	t.Cleanup(func() {
@@ -129,9 +132,9 @@ func (s *stage) serve(t *testing.T) *service {
 	return &v
 }
 
-func feed(ctx context.Context, t *testing.T, c *natslog.Consumer, write views.Write) {
+func (s *stage) feed(ctx context.Context, t *testing.T, c *natslog.Consumer, write views.Write) {
 	for ctx.Err() == nil {
-		ds, err := c.Fetch(ctx, 50, 50*time.Millisecond)
+		ds, err := c.Fetch(ctx, s.batch, 50*time.Millisecond)
 		if err != nil {
 			continue
 		}
@@ -148,6 +151,10 @@ func feed(ctx context.Context, t *testing.T, c *natslog.Consumer, write views.Wr
 			if !errors.Is(err, events.ErrUnavailable) && ctx.Err() == nil {
 				t.Errorf("a writer fails: %v", err)
 				return
+			}
+			select { // as a source does, later again
+			case <-ctx.Done():
+			case <-time.After(10 * time.Millisecond):
 			}
 		}
 		for _, d := range ds {
