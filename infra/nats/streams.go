@@ -16,13 +16,20 @@ import (
 type stream struct {
 	name     string
 	subjects []string
-	keep     bool // no message is ever taken out of the middle
+	keep     bool          // no message is ever taken out of the middle
+	age      time.Duration // after which a message goes; 0: never
+	size     int64         // bytes, beyond which the oldest go; 0: any
 }
 
+// cutOffsAge is how long cut-offs are kept: much longer than a token lives, so
+// that whoever writes them finds where it was.
+const cutOffsAge = 7 * 24 * time.Hour
+
 var streams = []stream{
-	{events.StreamMessages, events.MessagesSubjects, true},
-	{events.StreamMetadata, events.MetadataSubjects, true},
-	{events.StreamDeadLetters, events.DeadLettersSubjects, false},
+	{name: events.StreamMessages, subjects: events.MessagesSubjects, keep: true},
+	{name: events.StreamMetadata, subjects: events.MetadataSubjects, keep: true},
+	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
+	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
@@ -48,7 +55,10 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	want := jetstream.StreamConfig{
 		Name: s.name, Subjects: s.subjects, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
 		AllowDirect: true, DenyDelete: s.keep, Duplicates: cfg.DedupWindow,
-		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
+		MaxMsgs: -1, MaxBytes: -1, MaxAge: s.age, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
+	}
+	if s.size > 0 {
+		want.MaxBytes = s.size
 	}
 	if cfg.Compress {
 		want.Compression = jetstream.S2Compression
