@@ -27,6 +27,18 @@ PROFILE  := $(if $(COVER),-coverprofile='$(COVER)' -covermode=atomic)
 run: bin/chat ## build and start the whole platform on http://localhost:8080 (PORT=, DATA_DIR=)
 	@exec bin/chat run
 
+.PHONY: run-full
+run-full: bin/chat ## the same on all real servers, in containers: make stop-full, make clean-full
+	@exec bin/chat full
+
+.PHONY: stop-full
+stop-full: bin/chat ## stop the servers of run-full; their data stays
+	@bin/chat full stop
+
+.PHONY: clean-full
+clean-full: bin/chat ## remove the servers of run-full with their data
+	@bin/chat full clean
+
 .PHONY: build
 build: bin/chat functions services ## build every binary, static, into bin/
 
@@ -83,6 +95,11 @@ test-integration: ## adapters and platform against the real servers, in containe
 test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
 	@cd local/e2e && npm ci --silent --no-fund --no-audit && npm test
 
+.PHONY: test-e2e-keycloak
+test-e2e-keycloak: bin/chat functions ## the same journeys, by people who log in at a real Keycloak (container, or KEYCLOAK_URL=)
+	@cd local/e2e && npm ci --silent --no-fund --no-audit
+	$(GO) test -tags e2e -count=1 -timeout 30m ./local/e2e
+
 .PHONY: test-func
 test-func: bin/chat functions ## `func invoke` against a function started as a plain process
 	@.ci/func-invoke
@@ -136,4 +153,4 @@ $(VULN):
 help:
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [VARIABLE=value …]"} \
 	/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

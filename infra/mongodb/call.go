@@ -23,6 +23,7 @@ var (
 	opOpen           = operation{"open", "open"}
 	opPing           = operation{"ping", "ping"}
 	opReset          = operation{"reset", "reset"}
+	opDrop           = operation{"drop", "drop"}
 	opChecksums      = operation{"checksums", "checksum metadata"}
 	opPutChannels    = operation{"put_channels", "write channels"}
 	opPutMembers     = operation{"put_members", "write members"}

@@ -19,6 +19,7 @@ type stream struct {
 	keep     bool          // no message is ever taken out of the middle
 	age      time.Duration // after which a message goes; 0: never
 	size     int64         // bytes, beyond which the oldest go; 0: any
+	last     bool          // only the last message of each subject is kept
 }
 
 // cutOffsAge is how long cut-offs are kept: much longer than a token lives, so
@@ -30,6 +31,7 @@ var streams = []stream{
 	{name: events.StreamMetadata, subjects: events.MetadataSubjects, keep: true},
 	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
 	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
+	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
@@ -59,6 +61,9 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	}
 	if s.size > 0 {
 		want.MaxBytes = s.size
+	}
+	if s.last {
+		want.MaxMsgsPerSubject = 1
 	}
 	if cfg.Compress {
 		want.Compression = jetstream.S2Compression

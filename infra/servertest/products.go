@@ -25,22 +25,22 @@ var recipes = map[Product]recipe{
 			// One node has nobody to wait for.
 			"JVM_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0",
 		},
-		ready: wait.ForLog("Startup complete"),
+		ready: wait.ForLog("Startup complete").WithStartupTimeout(startWait),
 	},
 	ProductMongoDB: {
 		variable: "MONGODB_URL", scheme: "mongodb", port: "27017/tcp",
-		ready: wait.ForLog("Waiting for connections"),
+		ready: wait.ForLog("Waiting for connections").WithStartupTimeout(startWait),
 	},
 	ProductElasticsearch: {
 		variable: "ELASTICSEARCH_URL", scheme: "http", port: "9200/tcp",
 		env: map[string]string{
 			"discovery.type": "single-node", "xpack.security.enabled": "false", "ES_JAVA_OPTS": "-Xms768m -Xmx768m",
 		},
-		ready: wait.ForHTTP("/_cluster/health?wait_for_status=yellow").WithPort("9200/tcp"),
+		ready: wait.ForHTTP("/_cluster/health?wait_for_status=yellow").WithPort("9200/tcp").WithStartupTimeout(startWait),
 	},
 	ProductRedis: {
 		variable: "REDIS_URL", scheme: "redis", port: "6379/tcp",
-		ready: wait.ForLog("Ready to accept connections"),
+		ready: wait.ForLog("Ready to accept connections").WithStartupTimeout(startWait),
 	},
 	ProductKeycloak: {
 		variable: "KEYCLOAK_URL", scheme: "http", port: "8080/tcp",
@@ -52,12 +52,12 @@ var recipes = map[Product]recipe{
 			"JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
 		},
 		entrypoint: []string{"/opt/keycloak/bin/kc.sh"}, cmd: []string{"start", "--import-realm"},
-		ready: wait.ForHTTP("/health/ready").WithPort("9000/tcp"),
+		ready: wait.ForHTTP("/health/ready").WithPort("9000/tcp").WithStartupTimeout(startWait),
 	},
 	ProductNATS: {
 		variable: "NATS_TEST_URL", scheme: "nats", port: "4222/tcp",
 		cmd:   []string{"-js", "-sd", "/data"},
-		ready: wait.ForLog("Server is ready"),
+		ready: wait.ForLog("Server is ready").WithStartupTimeout(startWait),
 	},
 }
 

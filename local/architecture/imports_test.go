@@ -108,7 +108,7 @@ var rules = []rule{
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
 // real embedded stores, the real servers and the conformance suite instead of mocks.
-var testsMay = []string{"infra/keycloak/keycloaktest", "infra/nats", "infra/ratelimit", "infra/sqlite", "infra/servertest", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
+var testsMay = []string{"infra/keycloak/keycloaktest", "infra/nats", "infra/ratelimit", "infra/sqlite", "infra/servertest", "infra/stores", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {

@@ -28,6 +28,7 @@ type Config struct {
 	OwnLog     bool     `env:"-"`                                // the log is embedded: NATS_URL names no server
 	NATSPort   int      `env:"NATS_PORT" envDefault:"0"`         // TCP port of the embedded log on the loopback address; 0: none, −1: any
 	Issuer     string   `env:"OIDC_ISSUER"`                      // empty: the development issuer
+	Discovery  string   `env:"OIDC_DISCOVERY_URL"`               // where the platform, unlike browsers, reaches that issuer
 	ClientID   string   `env:"OIDC_CLIENT_ID" envDefault:"chat"` // that the page logs in with
 	Origins    []string `env:"CORS_ORIGINS"`                     // pages of other origins that may call
 	Audience   string   `env:"OIDC_AUDIENCE" envDefault:"chat"`
@@ -89,5 +90,5 @@ func (c Config) publicURL(addr net.Addr) string {
 }
 
 func (c Config) verifier(issuerURL string) *oidc.Verifier {
-	return oidc.New(oidc.Config{Issuer: issuerURL, Audience: c.Audience})
+	return oidc.New(oidc.Config{Issuer: issuerURL, Audience: c.Audience, DiscoveryURL: c.Discovery})
 }

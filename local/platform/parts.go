@@ -74,8 +74,8 @@ type views struct {
 }
 
 // openViews opens the stores that the configuration names.
-func openViews(ctx context.Context, cfg Config, p *process.Process) (v *views, err error) {
-	host := stores.Host{Name: p.Name, Log: p.Log, Registerer: p.Registry}
+func openViews(ctx context.Context, cfg Config, p *process.Process, log *natslog.Log) (v *views, err error) {
+	host := stores.Host{Name: p.Name, Log: p.Log, Registerer: p.Registry, Views: log}
 	v = &views{}
 	defer func() {
 		if err != nil {

@@ -51,7 +51,7 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.close()) }()
-	views, err := openViews(ctx, cfg, p)
+	views, err := openViews(ctx, cfg, p, log.Log)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/views"
 )
@@ -110,7 +111,7 @@ func rebuild(ctx context.Context, v views.View, log *natslog.Log, dir string, ou
 	}
 	err = feed(ctx, v, log, write, last, out, &r)
 	if err == nil {
-		r.After, err = store.Checksums(ctx)
+		r.After, err = store.Checksums(ctx, stores.All)
 	}
 	if err = errors.Join(err, store.Close()); err != nil {
 		return r, errors.Join(err, remove(beside))
@@ -137,7 +138,7 @@ func checksums(ctx context.Context, v views.View, path string) (map[events.Chann
 	if err != nil {
 		return nil, err
 	}
-	sums, err := store.Checksums(ctx)
+	sums, err := store.Checksums(ctx, stores.All)
 	return sums, errors.Join(err, store.Close())
 }
 

@@ -44,7 +44,7 @@ func talk(t *testing.T, n int) *corpus.Corpus {
 func run(t *testing.T, ctx context.Context, url string, c *corpus.Corpus) (replay.Receipt, string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	r, err := replay.New(url, c, &out)
+	r, err := replay.New(url, "", c, &out)
 	require.NoError(t, err)
 	r.Batch = 50 // several requests a channel, with a talk that is short
 	receipt, err := r.Run(ctx)
@@ -182,10 +182,10 @@ func forge(t *testing.T, url string, change func(*map[string]any)) string {
 }
 
 func TestReplayRefuses(t *testing.T) {
-	_, err := replay.New("localhost:8080", talk(t, 1), &bytes.Buffer{})
+	_, err := replay.New("localhost:8080", "", talk(t, 1), &bytes.Buffer{})
 	require.ErrorIs(t, err, events.ErrInvalid)
 	for _, batch := range []int{0, replay.MaxBatch + 1} {
-		r, err := replay.New("http://127.0.0.1:1", talk(t, 1), &bytes.Buffer{})
+		r, err := replay.New("http://127.0.0.1:1", "", talk(t, 1), &bytes.Buffer{})
 		require.NoError(t, err)
 		r.Batch = batch
 		_, err = r.Run(t.Context())

@@ -62,6 +62,12 @@ func Rebuild(ctx context.Context, p *process.Process) error {
 	return err
 }
 
+// login is how the tools log in. The development issuer asks for no password;
+// the development realm of Keycloak has this one for everybody.
+type login struct {
+	Password string `env:"CHAT_DEMO_PASSWORD" envDefault:"chat"`
+}
+
 // Replay sends a corpus and verifies it.
 func Replay(ctx context.Context, p *process.Process) error {
 	fs := flag.NewFlagSet("replay", flag.ContinueOnError)
@@ -71,11 +77,15 @@ func Replay(ctx context.Context, p *process.Process) error {
 	if help, err := parse(p, fs); help || err != nil {
 		return err
 	}
+	var who login
+	if err := p.Config(&who); err != nil {
+		return err
+	}
 	c, err := corpus.Open(*path)
 	if err != nil {
 		return err
 	}
-	r, err := replay.New(*url, c, p.Stdout)
+	r, err := replay.New(*url, who.Password, c, p.Stdout)
 	if err != nil {
 		return err
 	}
@@ -98,6 +108,11 @@ func Load(ctx context.Context, p *process.Process) error {
 	if help, err := parse(p, fs); help || err != nil {
 		return err
 	}
+	var who login
+	if err := p.Config(&who); err != nil {
+		return err
+	}
+	cfg.Password = who.Password
 	r, err := load.Run(ctx, cfg, p.Stdout)
 	if err == nil && (r.Failed > 0 || r.Missing > 0) {
 		err = fmt.Errorf("%d sends failed, %d deliveries are missing", r.Failed, r.Missing)

@@ -31,14 +31,26 @@ type Tokens struct {
 
 var formAction = regexp.MustCompile(`<form[^>]*id="kc-form-login"[^>]*action="([^"]*)"`)
 
-// Authorize goes through an authorization request of the page as a browser does,
-// logs the user in where the form is shown, and returns what the browser is sent
-// back with. more overrides the request's parameters; an empty value removes one.
-func (r *Realm) Authorize(t testing.TB, user, password string, more url.Values) url.Values {
+// Browser keeps Keycloak's cookies: whoever has logged in with it is not asked
+// again.
+type Browser struct {
+	realm *Realm
+	http  *http.Client
+}
+
+// Browser is a new one.
+func (r *Realm) Browser(t testing.TB) *Browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	browser := &http.Client{Timeout: time.Minute, Jar: jar, CheckRedirect: r.http.CheckRedirect}
+	return &Browser{realm: r, http: &http.Client{Timeout: time.Minute, Jar: jar, CheckRedirect: r.http.CheckRedirect}}
+}
+
+// Authorize goes through an authorization request of the page, logs the user in
+// where the form is shown, and returns what the browser is sent back with. more
+// overrides the request's parameters; an empty value removes one.
+func (b *Browser) Authorize(t testing.TB, user, password string, more url.Values) url.Values {
+	t.Helper()
 	params := url.Values{
 		"client_id": {"chat"}, "redirect_uri": {PageURL + "/"}, "response_type": {"code"}, "scope": {"openid profile"},
 		"state": {"of the test"}, "nonce": {"of the test, too"},
@@ -49,11 +61,11 @@ func (r *Realm) Authorize(t testing.TB, user, password string, more url.Values) 
 			delete(params, k)
 		}
 	}
-	got := r.visit(t, browser, http.MethodGet, r.Issuer+"/protocol/openid-connect/auth?"+params.Encode(), "")
+	got := b.visit(t, http.MethodGet, b.realm.Issuer+"/protocol/openid-connect/auth?"+params.Encode(), "")
 	if got.status == http.StatusOK {
 		form := formAction.FindSubmatch(got.body)
 		require.NotNil(t, form, "Keycloak shows no login form: %s", got.body)
-		got = r.visit(t, browser, http.MethodPost, html.UnescapeString(string(form[1])),
+		got = b.visit(t, http.MethodPost, html.UnescapeString(string(form[1])),
 			url.Values{"username": {user}, "password": {password}}.Encode())
 	}
 	if got.location == "" {
@@ -71,28 +83,40 @@ type answer struct {
 	body     []byte
 }
 
-func (r *Realm) visit(t testing.TB, browser *http.Client, method, target, form string) answer {
+func (b *Browser) visit(t testing.TB, method, target, form string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form))
 	require.NoError(t, err)
 	if form != "" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	resp, err := browser.Do(req)
+	resp, err := b.http.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return answer{resp.StatusCode, resp.Header.Get("Location"), b}
+	return answer{resp.StatusCode, resp.Header.Get("Location"), body}
+}
+
+// Authorize is that of a new browser.
+func (r *Realm) Authorize(t testing.TB, user, password string, more url.Values) url.Values {
+	t.Helper()
+	return r.Browser(t).Authorize(t, user, password, more)
+}
+
+// Login logs a user in with a new browser.
+func (r *Realm) Login(t testing.TB, user string) Tokens {
+	t.Helper()
+	return r.Browser(t).Login(t, user)
 }
 
 // Login logs a user in by authorization code and PKCE, as the page does.
-func (r *Realm) Login(t testing.TB, user string) Tokens {
+func (b *Browser) Login(t testing.TB, user string) Tokens {
 	t.Helper()
 	verifier, challenge := PKCE()
-	back := r.Authorize(t, user, Password, url.Values{"code_challenge": {challenge}, "code_challenge_method": {"S256"}})
+	back := b.Authorize(t, user, Password, url.Values{"code_challenge": {challenge}, "code_challenge_method": {"S256"}})
 	require.NotEmpty(t, back.Get("code"), "the login of %s gave no code: %v", user, back)
-	tokens := r.Token(t, url.Values{
+	tokens := b.realm.Token(t, url.Values{
 		"grant_type": {"authorization_code"}, "client_id": {"chat"}, "redirect_uri": {PageURL + "/"},
 		"code": {back.Get("code")}, "code_verifier": {verifier},
 	})
@@ -109,7 +133,7 @@ func (r *Realm) Refresh(t testing.TB, refresh string) Tokens {
 // Logout ends the session of tokens, as the page does.
 func (r *Realm) Logout(t testing.TB, idToken string) {
 	t.Helper()
-	got := r.visit(t, r.http, http.MethodGet, r.Issuer+"/protocol/openid-connect/logout?"+url.Values{
+	got := r.Browser(t).visit(t, http.MethodGet, r.Issuer+"/protocol/openid-connect/logout?"+url.Values{
 		"client_id": {"chat"}, "id_token_hint": {idToken}, "post_logout_redirect_uri": {PageURL + "/"},
 	}.Encode(), "")
 	require.Equal(t, http.StatusFound, got.status)

@@ -19,6 +19,7 @@ import (
 	"github.com/chat-platform/chat/infra/keycloak/realm"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/servertest"
+	"github.com/chat-platform/chat/local/issuer"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -80,6 +81,25 @@ func TestRefresh(t *testing.T) {
 	tokens := r.Login(t, "bob")
 	r.Logout(t, tokens.ID)
 	require.Equal(t, "invalid_grant", r.Refresh(t, tokens.Refresh).Error, "after the logout")
+}
+
+// Tabs of one browser, whose second login asks nobody for a password, renew their
+// tokens side by side. A refresh token that comes twice ends both.
+func TestTabs(t *testing.T) {
+	r := keycloaktest.New(t)
+	browser := r.Browser(t)
+	one, other := browser.Login(t, "alice"), browser.Login(t, "alice")
+	used := one.Refresh
+	for range 2 {
+		one, other = r.Refresh(t, one.Refresh), r.Refresh(t, other.Refresh)
+		require.Empty(t, one.Error, one.Description)
+		require.Empty(t, other.Error, other.Description)
+	}
+	require.Equal(t, "invalid_grant", r.Refresh(t, used).Error)
+	require.Equal(t, "invalid_grant", r.Refresh(t, one.Refresh).Error)
+	require.Equal(t, "invalid_grant", r.Refresh(t, other.Refresh).Error)
+	again := r.Refresh(t, browser.Login(t, "alice").Refresh)
+	require.Empty(t, again.Error, "the browser itself stays logged in: %s", again.Description)
 }
 
 // Whatever else Keycloak signs is not let in.
@@ -166,7 +186,14 @@ func TestServices(t *testing.T) {
 	require.True(t, caller.Has(events.RoleImport))
 	require.Equal(t, "service-account-chat-import", caller.Name)
 
-	tools, err := verifier(r).Verify(t.Context(), r.Password(t, "corpus-importer").Access)
+	at, err := issuer.NewClient(t.Context(), http.DefaultClient, r.Issuer)
+	require.NoError(t, err)
+	_, err = at.Password(t.Context(), "corpus-importer")
+	require.ErrorIs(t, err, events.ErrInvalid, "without a password")
+	at.Secret = keycloaktest.Password
+	tokens, err := at.Password(t.Context(), "corpus-importer", events.RoleImport)
+	require.NoError(t, err)
+	tools, err := verifier(r).Verify(t.Context(), tokens.AccessToken)
 	require.NoError(t, err)
 	require.Equal(t, events.Caller{User: events.UserID(r.UserID(t, "corpus-importer")), Name: "corpus-importer", Roles: []string{events.RoleImport}, Expires: tools.Expires}, tools)
 
@@ -199,13 +226,15 @@ func TestImportTwice(t *testing.T) {
 
 // Keycloak's own import at start-up takes the file as it lies in the repository:
 // it puts the page's address in and makes up the secrets. At the next start it
-// finds the realm there and lets it be.
+// finds the realm there and lets it be. This one has a public address, at which
+// nothing of ours reaches it.
 func TestStartUpImport(t *testing.T) {
 	file, err := filepath.Abs("chat-realm.json")
 	require.NoError(t, err)
 	require.FileExists(t, file)
 	srv := servertest.Start(t, servertest.ProductKeycloak,
-		servertest.File(file, "/opt/keycloak/data/import/chat-realm.json"), servertest.Env("CHAT_URL", "https://chat.example.com"))
+		servertest.File(file, "/opt/keycloak/data/import/chat-realm.json"), servertest.Env("CHAT_URL", "https://chat.example.com"),
+		servertest.Env("KC_HOSTNAME", "https://id.example.com"), servertest.Env("KC_HOSTNAME_BACKCHANNEL_DYNAMIC", "true"))
 	r := keycloaktest.At(srv.Address(), "chat")
 	secrets := func() map[string]string {
 		var clients []client
@@ -223,6 +252,15 @@ func TestStartUpImport(t *testing.T) {
 	made := secrets()
 	require.GreaterOrEqual(t, len(made["chat-watcher"]), realm.MinSecret)
 	require.NotEqual(t, made["chat-watcher"], made["chat-import"])
+
+	token := r.Token(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {"chat-import"}, "client_secret": {made["chat-import"]}})
+	v := oidc.New(oidc.Config{Issuer: "https://id.example.com/realms/chat", DiscoveryURL: r.Issuer})
+	caller, err := v.Verify(t.Context(), token.Access)
+	require.NoError(t, err)
+	require.True(t, caller.Has(events.RoleImport))
+	_, err = verifier(r).Verify(t.Context(), token.Access)
+	require.Error(t, err, "the inner address is nobody's issuer")
+
 	require.Equal(t, http.StatusBadRequest, r.Admin(t, http.MethodPost, "/users", map[string]any{
 		"username": "short", "credentials": []map[string]any{{"type": "password", "value": "short"}},
 	}, nil), "a password below the policy")

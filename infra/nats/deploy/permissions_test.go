@@ -25,7 +25,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 var users = []string{
 	"sys", "operator", "createchannel", "joinchannel", "addmembers", "leavechannel", "sendmessage", "sendmessages",
-	"listchannels", "channelhistory", "searchmessages", "identity",
+	"listchannels", "channelhistory", "searchmessages", "identity", "messagewriter", "searchwriter", "metadatawriter",
 	"source-message-writer", "source-search-writer", "source-metadata-writer", "fanout", "notification",
 }
 
@@ -128,6 +128,14 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		require.NoError(t, err)
 		require.NotZero(t, last)
 	}
+	view := func(log *nats.Log) {
+		t.Helper()
+		_, revision, err := log.ReadView(ctx, "messages")
+		require.NoError(t, err)
+		require.NotZero(t, revision)
+	}
+	_, err := operator.WriteView(ctx, "messages", []byte("{}"), 0)
+	require.NoError(t, err)
 	source := func(stream, consumer string) func(*nats.Log) {
 		return func(log *nats.Log) {
 			t.Helper()
@@ -194,26 +202,35 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			publish(log, "evt_l", events.MemberSubject(general, "bob"))
 			metadata(log)
 		},
+		"messagewriter": view, "searchwriter": view, "metadatawriter": view,
 		"sendmessage": func(log *nats.Log) {
+			view(log)
 			publish(log, "evt_2", events.MessageSubject(general))
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerMessages)
 		},
 		"sendmessages": func(log *nats.Log) {
+			view(log)
 			_, errs := log.PublishAll(ctx, []events.Event{event(t, "evt_3", events.TypeMessageSent, events.MessageSubject(general), "x")}, nil)
 			require.NoError(t, errs[0])
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerMessages)
 		},
-		"listchannels": func(log *nats.Log) { metadata(log); position(log, events.StreamMetadata, events.ConsumerMetadata) },
+		"listchannels": func(log *nats.Log) {
+			view(log)
+			metadata(log)
+			position(log, events.StreamMetadata, events.ConsumerMetadata)
+		},
 		"channelhistory": func(log *nats.Log) {
+			view(log)
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerMessages)
 		},
 		"searchmessages": func(log *nats.Log) {
+			view(log)
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerSearch)
@@ -259,7 +276,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		if job, ok := jobs[user]; ok {
 			log := open(t, srv, user)
 			job(log)
-			if user != "fanout" && !strings.HasPrefix(user, "source-") {
+			if user != "fanout" && !strings.HasPrefix(user, "source-") && !strings.HasSuffix(user, "writer") {
 				cutOffs(log)
 			}
 		} else {
@@ -288,6 +305,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 	messageWriter, searchWriter, metadataWriter := consumer("MESSAGES", "message-writer"), consumer("MESSAGES", "search-writer"), consumer("METADATA", "metadata-writer")
 	info := func(of []string) []string { return of[3:4] }
 	cutOffs := []string{"$JS.API.CONSUMER.CREATE.CUTOFFS.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.CUTOFFS.ordered_x", "$JS.API.CONSUMER.DELETE.CUTOFFS.ordered_x"}
+	readView := []string{"$JS.API.STREAM.MSG.GET.VIEWS"}
 	follow := []string{
 		"$JS.API.CONSUMER.CREATE.MESSAGES.ordered_x", "$JS.API.CONSUMER.CREATE.MESSAGES.ordered_x.messages.send.ch_a",
 		"$JS.API.CONSUMER.CREATE.METADATA.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.MESSAGES.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.METADATA.ordered_x",
@@ -302,18 +320,20 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
 		"$JS.API.STREAM.PURGE.CUTOFFS", "$JS.API.STREAM.DELETE.CUTOFFS", "$JS.API.STREAM.MSG.DELETE.CUTOFFS",
+		"views.messages", "$JS.API.STREAM.PURGE.VIEWS",
 	}
 	may := map[string][]string{
-		"createchannel":          slices.Concat([]string{channels, members}, readMetadata, cutOffs),
-		"joinchannel":            slices.Concat([]string{members}, readMetadata, cutOffs),
-		"addmembers":             slices.Concat([]string{members}, readMetadata, cutOffs),
-		"leavechannel":           slices.Concat([]string{members}, readMetadata, cutOffs),
-		"sendmessage":            slices.Concat([]string{messages}, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"sendmessages":           slices.Concat([]string{messages}, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"listchannels":           slices.Concat(readMetadata, info(metadataWriter), cutOffs),
-		"channelhistory":         slices.Concat(readMetadata, readMessages, info(messageWriter), cutOffs),
-		"searchmessages":         slices.Concat(readMetadata, readMessages, info(searchWriter), info(metadataWriter), cutOffs),
-		"identity":               slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
+		"createchannel":  slices.Concat([]string{channels, members}, readMetadata, cutOffs),
+		"joinchannel":    slices.Concat([]string{members}, readMetadata, cutOffs),
+		"addmembers":     slices.Concat([]string{members}, readMetadata, cutOffs),
+		"leavechannel":   slices.Concat([]string{members}, readMetadata, cutOffs),
+		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
+		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter), cutOffs),
+		"identity":       slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
+		"messagewriter":  readView, "searchwriter": readView, "metadatawriter": readView,
 		"source-message-writer":  messageWriter,
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,

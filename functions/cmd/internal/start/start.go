@@ -5,7 +5,7 @@
 // opened. Commands and queries always follow the log's cut-offs, and serve once
 // they know them all.
 //
-//	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it is used)
+//	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it or a store is used)
 //	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
 //	TOKEN_MAX_AGE                    the longest life of a token, see infra/cutoff.Config (not for writers)
 //	RATE_LIMIT_…                     how often a user may do what, see infra/ratelimit.Limits and Defaults (not for writers)
@@ -42,7 +42,7 @@ type Parts struct {
 	*process.Process
 	Options []frontdoor.Option // to serve it with: logger, metrics, verifier
 
-	log     *nats.Log
+	log     *nats.Log // once it was asked for
 	closers []func() error
 }
 
@@ -154,14 +154,18 @@ func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
 	return log, nil
 }
 
-// Store opens a store as its configuration says. The function is not ready while
-// it cannot be reached.
+// Store opens a store as its configuration says; the log says which generation
+// of it is live. The function is not ready while it cannot be reached.
 func Store[C any, S stores.Opened](ctx context.Context, p *Parts, name string, open func(context.Context, C, stores.Host) (S, error)) (s S, err error) {
 	var cfg C
 	if err := p.Config(&cfg); err != nil {
 		return s, err
 	}
-	if s, err = open(ctx, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry}); err != nil {
+	log, err := p.Log(ctx)
+	if err != nil {
+		return s, err
+	}
+	if s, err = open(ctx, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry, Views: log}); err != nil {
 		return s, fmt.Errorf("open %s: %w", name, err)
 	}
 	p.Uses(name, s.Ping, s.Close)
