@@ -85,11 +85,15 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover coverage.out
 
 # Packages with tests that need a server.
-INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local))))
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local | grep -v '^local/outage/'))))
 
 .PHONY: test-integration
 test-integration: ## adapters and platform against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
 	$(TESTENV) $(GO) test $(RACE) -tags integration -p 1 -timeout 20m $(if $(T),-run '$(T)') $(PROFILE) $(INTEGRATION)
+
+.PHONY: test-outage
+test-outage: ## each server killed for a minute under traffic, and nothing lost (OUTAGE=60s, T=TestOutages/Redis)
+	$(TESTENV) $(GO) test $(RACE) -tags integration -v -timeout 30m $(if $(T),-run '$(T)') ./local/outage/
 
 .PHONY: test-e2e
 test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client

@@ -56,7 +56,7 @@ func TestConsumer(t *testing.T) {
 		require.NoError(t, err)
 		return seq
 	}
-	require.Eventually(t, func() bool { return applied() == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return applied() == 2 }, time.Minute, time.Millisecond)
 	require.NoError(t, ds[2].Nak(0))
 	again := fetchAll(t, c, 1)[0]
 	assert.EqualValues(t, 3, again.Sequence)
@@ -70,7 +70,7 @@ func TestConsumer(t *testing.T) {
 	for _, d := range ds[3:] {
 		require.NoError(t, d.Ack())
 	}
-	require.Eventually(t, func() bool { return applied() == 2000 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return applied() == 2000 }, time.Minute, time.Millisecond)
 	_, err = log.Publish(t.Context(), sent("ch_a", 2000))
 	require.NoError(t, err)
 	upTo, last, err := log.Position(t.Context(), events.StreamMessages, "writer")
@@ -111,7 +111,7 @@ func TestConsumerHeartbeat(t *testing.T) {
 	require.Eventually(t, func() bool {
 		seq, err := log.Applied(t.Context(), events.StreamMessages, "slow")
 		return err == nil && seq == 2
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 func TestAppliedWithFilters(t *testing.T) {
@@ -135,7 +135,7 @@ func TestAppliedWithFilters(t *testing.T) {
 	require.Eventually(t, func() bool {
 		seq, err := log.Applied(t.Context(), events.StreamMetadata, cfg.Name)
 		return err == nil && seq == 5
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	cfg.Filters = []string{"channels.>", "users.>"}
 	_, err = log.Consumer(t.Context(), cfg)
 	require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestConsumerOutlivesDeletionAndRestart(t *testing.T) {
 	require.NoError(t, log.Ping(t.Context()))
 
 	require.NoError(t, srv.Restart())
-	require.Eventually(t, func() bool { return log.Ping(t.Context()) == nil }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return log.Ping(t.Context()) == nil }, time.Minute, time.Millisecond)
 	_, err = log.Publish(t.Context(), sent("ch_a", 3))
 	require.NoError(t, err)
 	assert.EqualValues(t, 4, fetchAll(t, c, 1)[0].Sequence)
@@ -210,7 +210,7 @@ func TestPublishDead(t *testing.T) {
 	assert.Equal(t, "messages.send.ch_a", e.Subject, "a dead letter is the event as it came")
 
 	srv.Shutdown()
-	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, time.Minute, time.Millisecond)
 	assert.ErrorIs(t, log.PublishDead(t.Context(), d, why), events.ErrUnavailable)
 	assert.ErrorIs(t, d.Ack(), events.ErrUnavailable)
 	assert.ErrorIs(t, c.GiveBack(t.Context(), []*nats.Delivery{d}), events.ErrUnavailable)

@@ -83,9 +83,12 @@ type Log struct {
 	metrics *metrics
 	window  time.Duration
 
+	archive Archive // nil if none is configured
+
 	connects atomic.Uint64 // counts reconnects
 	mu       sync.Mutex
-	again    chan struct{} // closed by the next reconnect
+	again    chan struct{}    // closed by the next reconnect
+	marks    map[string]marks // by stream
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
@@ -97,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 	}
-	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), again: make(chan struct{})}
+	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), again: make(chan struct{}), marks: map[string]marks{}}
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
 	}

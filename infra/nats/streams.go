@@ -102,6 +102,7 @@ func (l *Log) streamInfo(ctx context.Context, name string) (*jetstream.StreamInf
 	if err != nil {
 		return nil, translate(err)
 	}
+	l.note(name, st.CachedInfo().State.LastSeq)
 	return st.CachedInfo(), nil
 }
 

@@ -114,13 +114,14 @@ func newWriters(ctx context.Context, p *process.Process, v *views) (*functions.M
 	return functions.NewMux(fns...), start(ctx, p, fns)
 }
 
-// start runs the functions' hooks and takes part in readiness for them.
+// start runs the functions' hooks. Where the store of a query or a writer is away
+// the platform still takes commands, so it stays ready and says what is not.
 func start(ctx context.Context, p *process.Process, fns []*functions.Function) error {
 	for _, f := range fns {
 		if err := f.Start(ctx, p.Environ()); err != nil {
 			return err
 		}
-		p.Ready(f.Name(), func(ctx context.Context) error {
+		p.Tells(f.Name(), func(ctx context.Context) error {
 			ok, err := f.Ready(ctx)
 			if err == nil && !ok {
 				err = errors.New(f.Name() + " is not ready")

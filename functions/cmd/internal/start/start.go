@@ -14,7 +14,10 @@
 //	STORE_…, DATA_DIR, MONGODB_…     which store serves and where it is, see infra/stores/… (where one is used)
 //	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
 //
-// A main hands [Store] the function that opens its store, so that functions
+// A function depends on its log and its store, in readiness too, and a command on
+// its log alone (see [Lookup]).
+//
+// A main hands [Store] or [Lookup] the function that opens its store, so that functions
 // without one do not carry a driver.
 package start
 
