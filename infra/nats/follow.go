@@ -41,8 +41,8 @@ func (l *Log) follow(ctx context.Context, o *ordered, ready func(last uint64), f
 	for err == nil {
 		var es []events.Event
 		next := o.next
-		if es, err = o.read(ctx, followBatch); err == nil && !dense(next, es) {
-			err = l.stillThere(ctx, stream, next)
+		if es, err = o.read(ctx, followBatch); err == nil && next > 0 && !dense(next, es) {
+			err = l.stillThere(ctx, o.stream, next)
 		}
 		if err == nil {
 			err = f(es)
