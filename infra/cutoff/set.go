@@ -92,8 +92,8 @@ func New(cfg Config) *Set {
 // concern; f holds the others up. It is to be called before Run.
 func (s *Set) Watch(f func([]events.UserCutOff)) { s.watches = append(s.watches, f) }
 
-// Run follows the log until ctx ends, and then returns nil. It is called once.
-func (s *Set) Run(ctx context.Context, log Log) error {
+// Run follows the log until ctx ends. It is called once.
+func (s *Set) Run(ctx context.Context, log Log) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		var last uint64
 		since := s.cfg.Now().Add(-s.cfg.TokenMaxAge - skew)
@@ -109,12 +109,12 @@ func (s *Set) Run(ctx context.Context, log Log) error {
 			return nil
 		})
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		s.log.Warn("cut-offs: begin anew", "error", err) // another log, in most cases; what is known stays
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
 	}

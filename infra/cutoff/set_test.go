@@ -58,9 +58,12 @@ func run(t testing.TB, log cutoff.Log, cfg cutoff.Config) *cutoff.Set {
 
 func begin(t testing.TB, s *cutoff.Set, log cutoff.Log) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, log) }()
-	t.Cleanup(func() { cancel(); assert.NoError(t, <-done) })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx, log)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
 }
 
 // What the log held before the set began is known by the first check.

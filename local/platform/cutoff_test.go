@@ -2,7 +2,6 @@ package platform_test
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -69,7 +68,7 @@ func TestLogout(t *testing.T) {
 		_, _, err = conn.Read(t.Context())
 	}
 	var closed websocket.CloseError
-	require.True(t, errors.As(err, &closed), "%v", err)
+	require.ErrorAs(t, err, &closed)
 	assert.EqualValues(t, 4502, closed.Code)
 	assert.Equal(t, "logged_out", closed.Reason)
 	status, body := callWith(t, p, access)

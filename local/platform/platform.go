@@ -94,7 +94,7 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 	for _, s := range sources {
 		behind.Go(func() error { return s.Run(inner) })
 	}
-	behind.Go(func() error { return r.cutOffs.Run(inner, log) })
+	behind.Go(func() error { r.cutOffs.Run(inner, log); return nil })
 	fan := cfg.Fanout
 	fan.Logger, fan.Registerer = p.Log, p.Registry
 	fanOut := fanout.New(log, fan)

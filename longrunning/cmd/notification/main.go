@@ -36,7 +36,7 @@ func run(ctx context.Context, p *process.Process) error {
 	p.Ready("cut-offs", cutOffs.Ready)
 	g, ctx := errgroup.WithContext(ctx)
 	follow, end := context.WithCancel(context.WithoutCancel(ctx)) // while the service drains, too
-	g.Go(func() error { return cutOffs.Run(follow, log) })
+	g.Go(func() error { cutOffs.Run(follow, log); return nil })
 	g.Go(func() error { defer end(); return service.Run(ctx) })
 	g.Go(func() error { return p.Serve(ctx, service.Handler()) })
 	return g.Wait()

@@ -129,8 +129,11 @@ func (p *Parts) follow(ctx context.Context, cutOffs *cutoff.Set) (end func(), er
 		return nil, err
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- cutOffs.Run(inner, log) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cutOffs.Run(inner, log)
+	}()
 	cutOffs.Wait(ctx)
 	return func() { cancel(); <-done }, nil
 }
