@@ -66,6 +66,20 @@ func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimi
 	return redis.OpenLimiter(ctx, cfg.Limits, c)
 }
 
+// openPages makes what keeps the latest pages of busy channels.
+func openPages(ctx context.Context, cfg Config, p *process.Process) (*functions.Pages, func() error, error) {
+	if cfg.Redis.URL == "" {
+		return functions.NewPages(cfg.Pages, nil, p.Registry), func() error { return nil }, nil
+	}
+	c := cfg.Redis
+	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
+	shared, err := redis.OpenCache(ctx, c, cfg.Pages.TTL)
+	if err != nil {
+		return nil, nil, err
+	}
+	return functions.NewPages(cfg.Pages, shared, p.Registry), shared.Close, nil
+}
+
 // views are the three stores.
 type views struct {
 	messages stores.Messages

@@ -62,7 +62,12 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLimiter()) }()
-	router, err := newRouter(cfg, p, public.Addr(), log.Log, views, limiter)
+	pages, closePages, err := openPages(ctx, cfg, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closePages()) }()
+	router, err := newRouter(cfg, p, public.Addr(), log.Log, views, limiter, pages)
 	if err != nil {
 		return err
 	}

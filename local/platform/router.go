@@ -30,7 +30,7 @@ type router struct {
 	cutOffs      *cutoff.Set
 }
 
-func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter) (*router, error) {
+func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter, pages *functions.Pages) (*router, error) {
 	r := &router{url: cfg.publicURL(addr)}
 	mux := functions.NewMux()
 	issuerURL := cfg.Issuer
@@ -50,7 +50,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	r.cutOffs = newCutOffs(cfg, p)
 	verifier := r.cutOffs.Verifier(cfg.verifier(issuerURL))
 	fns := functions.Public(functions.Deps{
-		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search,
+		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search, Pages: pages,
 		Serving: functions.Serving{Verifier: verifier, Limiter: limiter, Logger: p.Log, Registerer: p.Registry},
 	})
 	if err := start(context.Background(), p, fns); err != nil {
