@@ -9,6 +9,9 @@
 //	                                                                            joinchannel,
 //	                                                                            addmembers
 //	chat.member.left.v1     METADATA  members.<channel>.<user>  MemberLeft      leavechannel   metadata writer, fan-out                the stream's, per channel
+//	chat.user.cutoff.v1     CUTOFFS   cutoffs.user.<user>,      UserCutOff      identity,       every front door, notification          none
+//	                                  cutoffs.session.<session>,                development
+//	                                  cutoffs.everyone                          issuer
 //	(any, refused)          DEADLETTERS  dead.<consumer>        as it came      source         people: list, show, redrive, discard    none
 //
 // * sendmessage and sendmessages (the batch endpoint).

@@ -41,6 +41,7 @@ var byType = map[string]struct {
 	events.TypeMessageSent:    {events.MessageSent{}, as(events.MessageOf), as(events.Decode[events.MessageSent])},
 	events.TypeChannelCreated: {events.ChannelCreated{}, as(events.ChannelFrom), as(events.Decode[events.ChannelCreated])},
 	events.TypeMemberJoined:   {events.MemberJoined{}, as(events.MemberOf), as(events.Decode[events.MemberJoined])},
+	events.TypeUserCutOff:     {events.UserCutOff{}, as(events.CutOffOf), as(events.Decode[events.UserCutOff])},
 	events.TypeMemberLeft:     {events.MemberLeft{}, as(events.MemberOf), as(events.Decode[events.MemberLeft])},
 }
 

@@ -167,6 +167,8 @@ type Caller struct {
 	Name    string // for display; the user id where the token has no name
 	Roles   []string
 	Expires time.Time // of the token
+	Issued  time.Time // the token, to the second; zero where it does not tell
+	Session string    // the issuer's name of the login that the token belongs to; empty where it does not tell
 }
 
 // RoleImport lets its holder write in other people's names and with past

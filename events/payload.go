@@ -20,6 +20,7 @@ const (
 	TypeChannelCreated = "chat.channel.created.v1"
 	TypeMemberJoined   = "chat.member.joined.v1"
 	TypeMemberLeft     = "chat.member.left.v1"
+	TypeUserCutOff     = "chat.user.cutoff.v1"
 )
 
 // MessageSent is the payload of [TypeMessageSent].

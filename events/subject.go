@@ -10,6 +10,7 @@ const (
 	StreamMessages    = "MESSAGES"
 	StreamMetadata    = "METADATA"
 	StreamDeadLetters = "DEADLETTERS"
+	StreamCutOffs     = "CUTOFFS" // forgets by age: a cut-off is of no use once the tokens have expired
 )
 
 // Subjects that each stream holds.
@@ -17,6 +18,7 @@ var (
 	MessagesSubjects    = []string{"messages.>"}
 	MetadataSubjects    = []string{"channels.>", "members.>", "users.>"}
 	DeadLettersSubjects = []string{"dead.>"}
+	CutOffsSubjects     = []string{"cutoffs.>"}
 )
 
 // Durable consumers of the log, by the view that each feeds.
@@ -60,6 +62,8 @@ func StreamOf(subject string) string {
 		return StreamMetadata
 	case "dead":
 		return StreamDeadLetters
+	case "cutoffs":
+		return StreamCutOffs
 	}
 	return ""
 }

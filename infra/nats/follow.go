@@ -20,7 +20,19 @@ import (
 // ErrArchived where the stream has let go of what comes next.
 // f delays only itself: up to 1,000 events wait here and the rest in the log.
 func (l *Log) Follow(ctx context.Context, stream string, filters []string, from uint64, ready func(last uint64), f func([]events.Event) error) error {
-	o := l.newOrdered(stream, filters, from)
+	return l.follow(ctx, l.newOrdered(stream, filters, from), ready, f)
+}
+
+// FollowSince is Follow for the events that were stored at a time, by the
+// server's clock, or later. ready gets 0 where there are none yet: whoever waits
+// for all that is there has it once f was given that sequence, or a later one.
+func (l *Log) FollowSince(ctx context.Context, stream string, filters []string, since time.Time, ready func(last uint64), f func([]events.Event) error) error {
+	o := l.newOrdered(stream, filters, 0)
+	o.since = since
+	return l.follow(ctx, o, ready, f)
+}
+
+func (l *Log) follow(ctx context.Context, o *ordered, ready func(last uint64), f func([]events.Event) error) error {
 	defer o.close()
 	err := o.reopen(ctx)
 	if err == nil && ready != nil {
@@ -29,8 +41,8 @@ func (l *Log) Follow(ctx context.Context, stream string, filters []string, from 
 	for err == nil {
 		var es []events.Event
 		next := o.next
-		if es, err = o.read(ctx, followBatch); err == nil && !dense(next, es) {
-			err = l.stillThere(ctx, stream, next)
+		if es, err = o.read(ctx, followBatch); err == nil && next > 0 && !dense(next, es) {
+			err = l.stillThere(ctx, o.stream, next)
 		}
 		if err == nil {
 			err = f(es)
@@ -39,7 +51,7 @@ func (l *Log) Follow(ctx context.Context, stream string, filters []string, from 
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}
-	return fmt.Errorf("follow %s after %d: %w", stream, o.next-1, err)
+	return fmt.Errorf("follow %s from %d: %w", o.stream, o.next, err)
 }
 
 // stillThere asks, for as long as it takes, whether the stream has all that

@@ -157,3 +157,38 @@ func TestFollowNoticesAnotherLog(t *testing.T) {
 	natstest.ConnectTCP(t, srv) // makes the streams anew
 	assert.ErrorIs(t, within(t, f.done, "end"), nats.ErrOtherLog)
 }
+
+// Who follows from a time gets what was stored then and later, and is told when
+// that is all.
+func TestFollowSince(t *testing.T) {
+	log := natstest.Open(t)
+	since := func(at time.Time) *follower {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &follower{events: make(chan events.Event, 1000), ready: make(chan uint64, 1), done: make(chan error, 1), stop: cancel}
+		go func() {
+			f.done <- log.FollowSince(ctx, events.StreamMessages, nil, at, func(last uint64) { f.ready <- last }, func(es []events.Event) error {
+				for _, e := range es {
+					f.events <- e
+				}
+				return nil
+			})
+		}()
+		t.Cleanup(cancel)
+		return f
+	}
+	empty := since(time.Now().Add(-time.Hour))
+	require.Zero(t, within(t, empty.ready, "ready on an empty stream"))
+	fill(t, log, 3, func(i int) events.Event { return sent("ch_a", i) })
+	require.EqualValues(t, 1, within(t, empty.events, "the first event").Sequence)
+
+	old := since(time.Now().Add(time.Hour))
+	require.Zero(t, within(t, old.ready, "nothing is young enough"))
+	all := since(time.Now().Add(-time.Hour))
+	require.EqualValues(t, 3, within(t, all.ready, "ready"))
+	for seq := range uint64(3) {
+		require.Equal(t, seq+1, within(t, all.events, "an event").Sequence)
+	}
+	require.Empty(t, old.events)
+	all.stop()
+	require.NoError(t, within(t, all.done, "the end"))
+}

@@ -93,9 +93,9 @@ type Log struct {
 	marks    map[string]marks   // by stream
 }
 
-// Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS and
-// VIEWS exist, which any number of processes may do at once. It tries for
-// Config.ConnectWait. A stream of that name with other subjects is an error of
+// Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
+// CUTOFFS and VIEWS exist, which any number of processes may do at once. It tries
+// for Config.ConnectWait. A stream of that name with other subjects is an error of
 // kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()

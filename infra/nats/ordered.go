@@ -21,9 +21,10 @@ type ordered struct {
 	l       *Log
 	stream  string
 	filters []string
-	next    uint64 // sequence from which on nothing has been read yet
-	last    uint64 // of the stream, when the consumer was made
-	pending uint64 // that the consumer has not delivered yet, as far as it is known
+	since   time.Time // where to begin while next is 0
+	next    uint64    // sequence from which on nothing has been read yet
+	last    uint64    // of the stream, when the consumer was made
+	pending uint64    // that the consumer has not delivered yet, as far as it is known
 	created time.Time
 	seen    bool // something has been read
 	drain   bool // read returns, with nothing, once nothing is pending
@@ -66,13 +67,16 @@ func (o *ordered) open(ctx context.Context) error {
 	}
 	if o.created.IsZero() {
 		o.created = info.Created
-		if o.next == 0 {
+		if o.next == 0 && o.since.IsZero() {
 			o.next = info.State.LastSeq + 1
 		}
 	} else if !o.created.Equal(info.Created) || info.State.LastSeq+1 < o.next && o.seen {
 		return fmt.Errorf("%w: %s", ErrOtherLog, o.stream)
 	}
 	o.last = info.State.LastSeq
+	if info.State.LastTime.Before(o.since) {
+		o.last = 0 // nothing is there yet that is young enough
+	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	o.name = "ordered_" + nuid.Next()
@@ -80,6 +84,9 @@ func (o *ordered) open(ctx context.Context) error {
 		Name: o.name, FilterSubjects: o.filters, AckPolicy: jetstream.AckNonePolicy,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: o.next,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute, MaxDeliver: 1,
+	}
+	if o.next == 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, 0, &o.since
 	}
 	c, err := o.l.js.CreateConsumer(ctx, o.stream, cfg)
 	if err != nil {

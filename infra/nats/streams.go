@@ -16,14 +16,21 @@ import (
 type stream struct {
 	name     string
 	subjects []string
-	keep     bool // no message is ever taken out of the middle
-	last     bool // only the last message of each subject is kept
+	keep     bool          // no message is ever taken out of the middle
+	age      time.Duration // after which a message goes; 0: never
+	size     int64         // bytes, beyond which the oldest go; 0: any
+	last     bool          // only the last message of each subject is kept
 }
+
+// cutOffsAge is how long cut-offs are kept: much longer than a token lives, so
+// that whoever writes them finds where it was.
+const cutOffsAge = 7 * 24 * time.Hour
 
 var streams = []stream{
 	{name: events.StreamMessages, subjects: events.MessagesSubjects, keep: true},
 	{name: events.StreamMetadata, subjects: events.MetadataSubjects, keep: true},
 	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
+	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
 }
 
@@ -50,7 +57,10 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	want := jetstream.StreamConfig{
 		Name: s.name, Subjects: s.subjects, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
 		AllowDirect: true, DenyDelete: s.keep, Duplicates: cfg.DedupWindow,
-		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
+		MaxMsgs: -1, MaxBytes: -1, MaxAge: s.age, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
+	}
+	if s.size > 0 {
+		want.MaxBytes = s.size
 	}
 	if s.last {
 		want.MaxMsgsPerSubject = 1

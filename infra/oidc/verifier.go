@@ -94,6 +94,7 @@ type claims struct {
 	Type        string `json:"typ"`
 	Username    string `json:"preferred_username"`
 	Name        string `json:"name"`
+	Session     string `json:"sid"`
 	RealmAccess struct {
 		Roles []string `json:"roles"`
 	} `json:"realm_access"`
@@ -157,7 +158,7 @@ func (v *Verifier) verify(ctx context.Context, rawToken string) (events.Caller, 
 		return events.Caller{}, invalid("the token's subject is no user id: %v", err)
 	}
 	name := cmp.Or(c.Username, c.Name, string(user))
-	return events.Caller{User: user, Name: name, Roles: c.RealmAccess.Roles, Expires: token.Expiry}, nil
+	return events.Caller{User: user, Name: name, Roles: c.RealmAccess.Roles, Expires: token.Expiry, Issued: token.IssuedAt, Session: c.Session}, nil
 }
 
 // Ping reports whether tokens can be verified: nil once the issuer's keys are

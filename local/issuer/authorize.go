@@ -160,10 +160,14 @@ func (i *Issuer) logout(w http.ResponseWriter, r *http.Request) {
 		params = form
 	}
 	var hint struct {
+		Subject string `json:"sub"`
 		Session string `json:"sid"`
 	}
 	if raw := params.Get("id_token_hint"); raw != "" && i.signer.open(raw, &hint) == nil && hint.Session != "" {
 		i.sessions.end(hint.Session)
+		if i.told != nil {
+			i.told(r.Context(), hint.Subject, hint.Session)
+		}
 	}
 	target, err := url.Parse(params.Get("post_logout_redirect_uri"))
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" || !i.local(target.Host) {

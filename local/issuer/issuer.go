@@ -15,10 +15,12 @@
 //
 // The signing key is made at the first start and kept in the data folder, so
 // that access and refresh tokens outlive a restart. Who has logged out, and
-// which refresh tokens are used up, is remembered in memory only.
+// which refresh tokens are used up, is remembered in memory only; that access
+// tokens of a session that has ended are refused is Config.LoggedOut's.
 package issuer
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -37,6 +39,9 @@ type Config struct {
 	Audience      string           `env:"OIDC_AUDIENCE" envDefault:"chat"`
 	TokenLifetime time.Duration    `env:"DEV_TOKEN_LIFETIME" envDefault:"10m"` // of access tokens, 1 s to 1 h
 	Now           func() time.Time `env:"-"`                                   // nil: time.Now
+	// LoggedOut, if not nil, is told who has logged out, and of which session,
+	// before the answer says so.
+	LoggedOut func(ctx context.Context, user, session string) `env:"-"`
 }
 
 // refreshLifetime is how long a refresh token may be used.
@@ -49,6 +54,7 @@ type Issuer struct {
 	audience string
 	lifetime time.Duration
 	now      func() time.Time
+	told     func(ctx context.Context, user, session string)
 	signer   *signer
 	codes    *codes
 	sessions *sessions
@@ -82,7 +88,7 @@ func New(cfg Config) (*Issuer, error) {
 	}
 	return &Issuer{
 		url: strings.TrimRight(cfg.BaseURL, "/") + "/dev", host: base.Host,
-		audience: cfg.Audience, lifetime: cfg.TokenLifetime, now: cfg.Now,
+		audience: cfg.Audience, lifetime: cfg.TokenLifetime, now: cfg.Now, told: cfg.LoggedOut,
 		signer: s, codes: newCodes(), sessions: newSessions(),
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/chat-platform/chat/functions"
+	"github.com/chat-platform/chat/infra/cutoff"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -43,7 +44,8 @@ type Config struct {
 	Fanout       fanout.Config
 	Notification notification.Config
 	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
-	Redis        redis.Config     // where limits and pages are kept; in the process if no URL is given
+	CutOffs      cutoff.Config
+	Redis        redis.Config // where limits and pages are kept; in the process if no URL is given
 	Pages        functions.PagesConfig
 }
 
@@ -70,7 +72,7 @@ func (c Config) Validate() error {
 	if c.NATSPort != 0 && !c.OwnLog {
 		return fmt.Errorf("NATS_PORT is %d, but the log is not the embedded one: NATS_URL is set", c.NATSPort)
 	}
-	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate())
+	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(), c.CutOffs.Validate())
 }
 
 // publicURL is where clients find the platform.

@@ -106,6 +106,7 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 	for _, s := range sources {
 		behind.Go(func() error { return s.Run(inner) })
 	}
+	behind.Go(func() error { r.cutOffs.Run(inner, log); return nil })
 	fan := cfg.Fanout
 	fan.Logger, fan.Registerer = p.Log, p.Registry
 	fanOut := fanout.New(log, fan)
@@ -156,8 +157,8 @@ func ignoreEnded(ctx context.Context, err error) error {
 	return err
 }
 
-func newNotification(cfg Config, p *process.Process, log *natslog.Log, v notification.Verifier) *notification.Service {
+func newNotification(cfg Config, p *process.Process, log *natslog.Log, v notification.Verifier, cutOffs notification.CutOffs) *notification.Service {
 	n := cfg.Notification
-	n.Logger, n.Registerer = p.Log, p.Registry
+	n.Logger, n.Registerer, n.CutOffs = p.Log, p.Registry, cutOffs
 	return notification.New(log, log.Bus(), v, n)
 }

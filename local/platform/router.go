@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 
 	"github.com/chat-platform/chat/functions"
+	"github.com/chat-platform/chat/infra/cutoff"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/local/issuer"
@@ -26,6 +27,7 @@ type router struct {
 	dev          bool // tokens come from the development issuer
 	handler      http.Handler
 	notification *notification.Service
+	cutOffs      *cutoff.Set
 }
 
 func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter, pages *functions.Pages) (*router, error) {
@@ -35,6 +37,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	if issuerURL == "" {
 		dev := cfg.Dev
 		dev.BaseURL, dev.Listener, dev.Dir, dev.Audience = r.url, addr, cfg.DataDir, cfg.Audience
+		dev.LoggedOut = loggedOut(log, cfg.CutOffs, p.Log)
 		is, err := issuer.New(dev)
 		if err != nil {
 			return nil, err
@@ -44,7 +47,8 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 			mux.Handle(method+"/dev/", is.Handler())
 		}
 	}
-	verifier := cfg.verifier(issuerURL)
+	r.cutOffs = newCutOffs(cfg, p)
+	verifier := r.cutOffs.Verifier(cfg.verifier(issuerURL))
 	fns := functions.Public(functions.Deps{
 		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search, Pages: pages,
 		Serving: functions.Serving{Verifier: verifier, Limiter: limiter, Logger: p.Log, Registerer: p.Registry},
@@ -55,7 +59,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	for _, f := range fns {
 		f.Mount(&mux.ServeMux)
 	}
-	r.notification = newNotification(cfg, p, log, verifier)
+	r.notification = newNotification(cfg, p, log, verifier, r.cutOffs)
 	p.Ready("notification", r.notification.Ready)
 	mux.Handle("GET "+socketPath, r.notification.Handler())
 	public, err := json.Marshal(map[string]string{"issuer": issuerURL, "client_id": cfg.ClientID, "websocket_path": socketPath})

@@ -33,6 +33,7 @@ type Config struct {
 	ReplayScan       int `env:"NOTIFICATION_REPLAY_SCAN" envDefault:"500000"`     // events read from the log for one resume
 	GapEvents        int `env:"NOTIFICATION_GAP_EVENTS" envDefault:"100000"`      // read from the log after a lost link; more closes the sockets with 4005
 
+	CutOffs    CutOffs               `env:"-"` // nobody is cut off if nil
 	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
 	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
 }

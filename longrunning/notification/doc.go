@@ -15,6 +15,8 @@
 //     log before anything later is delivered.
 //   - A session that does not keep up with a bounded queue loses its socket
 //     (4001) and resumes by its cursor; nobody waits for it.
+//   - A session whose user or login is cut off (Config.CutOffs) is closed (4502)
+//     as soon as that is known, and does not begin again.
 //
 // Encoding is done once an event, not once a socket; frames that wait for the
 // same socket leave in one write. An idle socket costs one goroutine that waits

@@ -22,18 +22,19 @@ import (
 
 const patience = 20 * time.Second
 
-// verifier takes "user" or "user/seconds to live" for a token.
+// verifier takes "user", "user#login" or "user/seconds to live" for a token.
 type verifier struct{}
 
 func (verifier) Verify(_ context.Context, token string) (events.Caller, error) {
 	user, life, _ := strings.Cut(token, "/")
+	user, login, _ := strings.Cut(user, "#")
 	switch user {
 	case "bad":
 		return events.Caller{}, events.NewFault(events.ErrUnauthenticated, "token_invalid", "", "bad token")
 	case "down":
 		return events.Caller{}, fmt.Errorf("issuer: %w", events.ErrUnavailable)
 	}
-	c := events.Caller{User: events.UserID(user)}
+	c := events.Caller{User: events.UserID(user), Session: login, Issued: time.Now()}
 	if life != "" {
 		d, err := time.ParseDuration(life)
 		if err != nil {
@@ -194,7 +195,7 @@ func identify(tb testing.TB, i *instance, user string) (*client, string) {
 	c.say("identify", "token", user)
 	o := c.next()
 	require.Equal(tb, "ready", o.Op)
-	require.Equal(tb, strings.Split(user, "/")[0], o.User)
+	require.Equal(tb, strings.FieldsFunc(user, func(r rune) bool { return r == '/' || r == '#' })[0], o.User)
 	return c, o.Cursor
 }
 

@@ -22,6 +22,7 @@ const (
 	CloseUnavailable     ws.StatusCode = 4005 // the log, the fan-out or the issuer can't be reached: resume later
 	CloseProtocolError   ws.StatusCode = 4500 // an op that can't be read, or at the wrong time
 	CloseUnauthenticated ws.StatusCode = 4501 // the token is missing, not good, or another user's
+	CloseSignedOut       ws.StatusCode = 4502 // the user was disabled, deleted or logged out, the reason says which: log in
 )
 
 // Ops of the client.

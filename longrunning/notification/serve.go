@@ -97,23 +97,30 @@ func (s *session) verify(ctx context.Context, token string) (events.Caller, bool
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	caller, err := s.svc.verifier.Verify(ctx, token)
-	var fault *events.Fault
 	switch {
 	case err == nil && (caller.Expires.IsZero() || time.Now().Before(caller.Expires)):
 		return caller, true
 	case err == nil:
 		s.close(CloseUnauthenticated, "token_expired")
-	case errors.Is(err, events.ErrUnauthenticated):
-		reason := "token_invalid"
-		if errors.As(err, &fault) {
-			reason = fault.Code
-		}
-		s.close(CloseUnauthenticated, reason)
 	default:
-		s.svc.logger.Warn("verify a token", "error", err)
-		s.close(CloseUnavailable, "the token can't be verified now: try again")
+		s.refuse(err)
 	}
 	return events.Caller{}, false
+}
+
+// refuse closes a session whose token is not good, or can't be judged.
+func (s *session) refuse(err error) {
+	if !errors.Is(err, events.ErrUnauthenticated) {
+		s.svc.logger.Warn("verify a token", "error", err)
+		s.close(CloseUnavailable, "the token can't be verified now: try again")
+		return
+	}
+	reason := "token_invalid"
+	var fault *events.Fault
+	if errors.As(err, &fault) {
+		reason = fault.Code
+	}
+	s.close(CloseUnauthenticated, reason)
 }
 
 // reauthenticate prolongs the session by a new token of the same user. Where the
@@ -141,12 +148,10 @@ func (s *session) reauthenticate(token string) {
 		return
 	}
 	if err != nil {
-		s.close(CloseUnauthenticated, "token_invalid")
+		s.refuse(err)
 		return
 	}
-	s.mu.Lock()
-	s.expires = unixNano(caller.Expires)
-	s.mu.Unlock()
+	s.bear(ctx, caller)
 }
 
 func unixNano(t time.Time) int64 {

@@ -65,6 +65,10 @@ type Service struct {
 	link   link.ID
 	fanout string
 
+	cutMu   sync.Mutex
+	cuts    []events.UserCutOff // not done yet
+	cutting chan struct{}       // there are some
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	closed   bool
@@ -78,7 +82,10 @@ func New(log Log, bus Bus, verifier Verifier, cfg Config) *Service {
 		cfg: cfg, log: log, bus: bus, verifier: verifier,
 		logger: cfg.Logger.With("instance", cfg.Instance), hub: newHub(), hello: hello(cfg),
 		starts: make(chan struct{}, cfg.Starts), frames: make(chan []byte, 256), draining: make(chan struct{}),
-		broken: make(chan link.ID, 1), linked: make(chan struct{}), sessions: map[*session]struct{}{},
+		broken: make(chan link.ID, 1), linked: make(chan struct{}), sessions: map[*session]struct{}{}, cutting: make(chan struct{}, 1),
+	}
+	if cfg.CutOffs != nil {
+		cfg.CutOffs.Watch(s.cutOff)
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
 	s.metrics = newMetrics(cfg, s)
@@ -122,6 +129,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { s.announce(inner); return nil })
 	g.Go(func() error { s.observe(inner); return nil })
 	g.Go(func() error { s.sweep(inner); return nil })
+	g.Go(func() error { s.sever(inner); return nil })
 	<-ctx.Done()
 	s.drain()
 	cancel()
@@ -133,11 +141,8 @@ func (s *Service) drain() {
 	close(s.draining)
 	s.mu.Lock()
 	s.closed = true
-	all := make([]*session, 0, len(s.sessions))
-	for c := range s.sessions {
-		all = append(all, c)
-	}
 	s.mu.Unlock()
+	all := s.all()
 	frame := answer{Op: "reconnect"}.frame()
 	for _, c := range all {
 		c.send(frame)
@@ -165,15 +170,20 @@ func (s *Service) closeSpread(all []*session, code closeCode, reason string, spr
 
 // closeAll closes every session in the background: they are to resume.
 func (s *Service) closeAll(code closeCode, reason string) {
+	for _, c := range s.all() {
+		c.close(code, reason)
+	}
+}
+
+// all are the sessions that there are.
+func (s *Service) all() []*session {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	all := make([]*session, 0, len(s.sessions))
 	for c := range s.sessions {
 		all = append(all, c)
 	}
-	s.mu.Unlock()
-	for _, c := range all {
-		c.close(code, reason)
-	}
+	return all
 }
 
 // admit registers a session, unless the instance drains.

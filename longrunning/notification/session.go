@@ -42,8 +42,10 @@ type session struct {
 	over    bool // held was too much, and dropped: read on in the log
 	user    events.UserID
 	id      string
-	expires int64 // of the token, Unix nanoseconds; 0 never
-	since   int64 // of the stage, Unix nanoseconds
+	expires int64  // of the token, Unix nanoseconds; 0 never
+	issued  int64  // the token, Unix nanoseconds; 0 not told
+	login   string // the issuer's session that the token belongs to
+	since   int64  // of the stage, Unix nanoseconds
 
 	queue   []outgoing
 	bytes   int           // queued or being written

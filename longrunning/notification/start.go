@@ -21,9 +21,9 @@ func (s *session) begin(ctx context.Context, r request) {
 	if !ok {
 		return
 	}
-	s.mu.Lock()
-	s.user, s.expires = caller.User, unixNano(caller.Expires)
-	s.mu.Unlock()
+	if !s.bear(ctx, caller) {
+		return
+	}
 	err := s.start(ctx, r)
 	var refused refusal
 	switch {
@@ -34,7 +34,7 @@ func (s *session) begin(ctx context.Context, r request) {
 		s.svc.metrics.start(r.Op, "invalid_session", started)
 		s.svc.hub.remove(s)
 		s.mu.Lock()
-		s.user, s.expires, s.held, s.over = "", 0, nil, false
+		s.user, s.expires, s.login, s.held, s.over = "", 0, "", nil, false
 		if s.stage == starting {
 			s.enter(greeting)
 		}

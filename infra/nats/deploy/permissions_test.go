@@ -25,7 +25,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 var users = []string{
 	"sys", "operator", "createchannel", "joinchannel", "addmembers", "leavechannel", "sendmessage", "sendmessages",
-	"listchannels", "channelhistory", "searchmessages", "messagewriter", "searchwriter", "metadatawriter",
+	"listchannels", "channelhistory", "searchmessages", "identity", "messagewriter", "searchwriter", "metadatawriter",
 	"source-message-writer", "source-search-writer", "source-metadata-writer", "fanout", "notification",
 }
 
@@ -181,6 +181,13 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		require.NoError(t, err)
 	}
 
+	cutOffs := func(log *nats.Log) {
+		t.Helper()
+		follow, stop := context.WithCancel(ctx)
+		defer stop()
+		require.NoError(t, log.FollowSince(follow, events.StreamCutOffs, nil, time.Now().Add(-time.Hour), nil, func([]events.Event) error { stop(); return nil }))
+	}
+	publish(operator, "evt_x", "cutoffs.user.ann")
 	fanout := open(t, srv, "fanout")
 	jobs := map[string]func(*nats.Log){
 		"createchannel": func(log *nats.Log) {
@@ -253,6 +260,12 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			}
 		},
 		"fanout": delivery,
+		"identity": func(log *nats.Log) {
+			publish(log, "evt_x2", "cutoffs.session.1")
+			n := 0
+			require.NoError(t, log.Range(ctx, events.StreamCutOffs, nil, 1, 1000, func(events.Event) error { n++; return nil }))
+			require.NotZero(t, n)
+		},
 	}
 	for subject, queue := range map[string]string{"fanout.attach": "fanout", "fanout.one.interest": ""} {
 		_, err := fanout.Bus().Subscribe(subject, queue, func(m nats.BusMessage) { assert.NoError(t, m.Respond([]byte("yes"))) })
@@ -261,7 +274,11 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 	require.NoError(t, fanout.Bus().Flush(ctx))
 	for _, user := range users {
 		if job, ok := jobs[user]; ok {
-			job(open(t, srv, user))
+			log := open(t, srv, user)
+			job(log)
+			if user != "fanout" && !strings.HasPrefix(user, "source-") && !strings.HasSuffix(user, "writer") {
+				cutOffs(log)
+			}
 		} else {
 			require.Contains(t, []string{"sys", "operator"}, user, "every service is tried")
 		}
@@ -287,6 +304,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 	}
 	messageWriter, searchWriter, metadataWriter := consumer("MESSAGES", "message-writer"), consumer("MESSAGES", "search-writer"), consumer("METADATA", "metadata-writer")
 	info := func(of []string) []string { return of[3:4] }
+	cutOffs := []string{"$JS.API.CONSUMER.CREATE.CUTOFFS.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.CUTOFFS.ordered_x", "$JS.API.CONSUMER.DELETE.CUTOFFS.ordered_x"}
 	readView := []string{"$JS.API.STREAM.MSG.GET.VIEWS"}
 	follow := []string{
 		"$JS.API.CONSUMER.CREATE.MESSAGES.ordered_x", "$JS.API.CONSUMER.CREATE.MESSAGES.ordered_x.messages.send.ch_a",
@@ -301,24 +319,26 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.CONSUMER.DELETE.MESSAGES.message-writer", "$JS.API.CONSUMER.DELETE.MESSAGES.search-writer", "$JS.API.CONSUMER.DELETE.METADATA.metadata-writer",
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
+		"$JS.API.STREAM.PURGE.CUTOFFS", "$JS.API.STREAM.DELETE.CUTOFFS", "$JS.API.STREAM.MSG.DELETE.CUTOFFS",
 		"views.messages", "$JS.API.STREAM.PURGE.VIEWS",
 	}
 	may := map[string][]string{
-		"createchannel":  slices.Concat([]string{channels, members}, readMetadata),
-		"joinchannel":    slices.Concat([]string{members}, readMetadata),
-		"addmembers":     slices.Concat([]string{members}, readMetadata),
-		"leavechannel":   slices.Concat([]string{members}, readMetadata),
-		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter)),
-		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter)),
-		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter)),
-		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter)),
-		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter)),
+		"createchannel":  slices.Concat([]string{channels, members}, readMetadata, cutOffs),
+		"joinchannel":    slices.Concat([]string{members}, readMetadata, cutOffs),
+		"addmembers":     slices.Concat([]string{members}, readMetadata, cutOffs),
+		"leavechannel":   slices.Concat([]string{members}, readMetadata, cutOffs),
+		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
+		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter), cutOffs),
+		"identity":       slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
 		"messagewriter":  readView, "searchwriter": readView, "metadatawriter": readView,
 		"source-message-writer":  messageWriter,
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,
-		"fanout":                 slices.Concat([]string{"notify.x"}, readMetadata, readMessages, follow),
-		"notification":           slices.Concat([]string{"fanout.attach", "fanout.one.interest"}, readMetadata, readMessages, follow),
+		"fanout":                 slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "notify.x"}, readMetadata, readMessages, follow),
+		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest"}, readMetadata, readMessages, follow, cutOffs),
 	}
 	all := slices.Clone(nobodys)
 	for _, of := range may {

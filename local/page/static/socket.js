@@ -147,7 +147,8 @@ export class Socket extends EventTarget {
   }
 
   async #closed({ code, reason }) {
-    if (code === 4501 && this.#refused++ === 0) {
+    // 4502: signed out; the issuer says whether a new token is to be had after all.
+    if ((code === 4501 || code === 4502) && this.#refused++ === 0) {
       this.#drop();
       this.#set('connecting');
       try {

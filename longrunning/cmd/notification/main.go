@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/chat-platform/chat/infra/cutoff"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -19,7 +20,8 @@ func run(ctx context.Context, p *process.Process) error {
 	where := natslog.Config{Name: p.Name, Logger: p.Log, Registerer: p.Registry}
 	cfg := notification.Config{Logger: p.Log, Registerer: p.Registry}
 	var issuer oidc.Config
-	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer)); err != nil {
+	revoked := cutoff.Config{Logger: p.Log, Registerer: p.Registry}
+	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer), p.Config(&revoked)); err != nil {
 		return err
 	}
 	log, err := natslog.Open(ctx, where)
@@ -27,10 +29,15 @@ func run(ctx context.Context, p *process.Process) error {
 		return err
 	}
 	defer log.Close() // nothing is left to send
-	service := notification.New(log, log.Bus(), oidc.New(issuer), cfg)
+	cutOffs := cutoff.New(revoked)
+	cfg.CutOffs = cutOffs
+	service := notification.New(log, log.Bus(), cutOffs.Verifier(oidc.New(issuer)), cfg)
 	p.Ready("notification", service.Ready)
+	p.Ready("cut-offs", cutOffs.Ready)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return service.Run(ctx) })
+	follow, end := context.WithCancel(context.WithoutCancel(ctx)) // while the service drains, too
+	g.Go(func() error { cutOffs.Run(follow, log); return nil })
+	g.Go(func() error { defer end(); return service.Run(ctx) })
 	g.Go(func() error { return p.Serve(ctx, service.Handler()) })
 	return g.Wait()
 }

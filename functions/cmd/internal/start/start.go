@@ -2,10 +2,12 @@
 // function, serves it alone on PORT, and takes everything down again in the
 // opposite order. The log's address, the issuer of tokens and the rest come from
 // the environment; what a function does not ask for is neither needed nor
-// opened.
+// opened. Commands and queries always follow the log's cut-offs, and serve once
+// they know them all.
 //
 //	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it or a store is used)
 //	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
+//	TOKEN_MAX_AGE                    the longest life of a token, see infra/cutoff.Config (not for writers)
 //	RATE_LIMIT_…                     how often a user may do what, see infra/ratelimit.Limits and Defaults (not for writers)
 //	REDIS_URL, REDIS_…               where all processes count together, see infra/redis.Config; each by itself without
 //	CACHE_BYTES, CACHE_TTL           what is kept of hot channels, in the process and in Redis if it has a URL (channelhistory)
@@ -28,6 +30,7 @@ import (
 
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
 	"github.com/chat-platform/chat/functions/internal/hot"
+	"github.com/chat-platform/chat/infra/cutoff"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -55,14 +58,16 @@ type Build func(ctx context.Context, p *Parts) (*frontdoor.Function, error)
 func Command(build Build) func(context.Context, *process.Process) error {
 	return func(ctx context.Context, p *process.Process) error {
 		var cfg oidc.Config
-		if err := p.Config(&cfg); err != nil {
+		revoked := cutoff.Config{Logger: p.Log, Registerer: p.Registry}
+		if err := errors.Join(p.Config(&cfg), p.Config(&revoked)); err != nil {
 			return err
 		}
+		cutOffs := cutoff.New(revoked)
 		limiter, closing, err := openLimiter(ctx, p)
 		if err != nil {
 			return err
 		}
-		err = run(ctx, p, build, frontdoor.WithVerifier(oidc.New(cfg)), frontdoor.WithLimiter(limiter))
+		err = run(ctx, p, build, cutOffs, frontdoor.WithVerifier(cutOffs.Verifier(oidc.New(cfg))), frontdoor.WithLimiter(limiter))
 		return errors.Join(err, closing())
 	}
 }
@@ -84,10 +89,10 @@ func openLimiter(ctx context.Context, p *process.Process) (*ratelimit.Limiter, f
 
 // Writer runs a writer, which asks for no token and is not for the public.
 func Writer(build Build) func(context.Context, *process.Process) error {
-	return func(ctx context.Context, p *process.Process) error { return run(ctx, p, build) }
+	return func(ctx context.Context, p *process.Process) error { return run(ctx, p, build, nil) }
 }
 
-func run(ctx context.Context, p *process.Process, build Build, opts ...frontdoor.Option) (err error) {
+func run(ctx context.Context, p *process.Process, build Build, cutOffs *cutoff.Set, opts ...frontdoor.Option) (err error) {
 	var cfg struct {
 		Origins []string `env:"CORS_ORIGINS"`
 	}
@@ -102,6 +107,13 @@ func run(ctx context.Context, p *process.Process, build Build, opts ...frontdoor
 	if err != nil {
 		return err
 	}
+	if cutOffs != nil {
+		unfollow, err := parts.follow(ctx, cutOffs)
+		if err != nil {
+			return err
+		}
+		defer unfollow()
+	}
 	if err := f.Start(ctx, p.Environ()); err != nil {
 		return err
 	}
@@ -109,6 +121,23 @@ func run(ctx context.Context, p *process.Process, build Build, opts ...frontdoor
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	return errors.Join(err, f.Stop(stop))
+}
+
+// follow tells cut-offs what the log says of them, and returns once they are
+// complete.
+func (p *Parts) follow(ctx context.Context, cutOffs *cutoff.Set) (end func(), err error) {
+	log, err := p.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cutOffs.Run(inner, log)
+	}()
+	cutOffs.Wait(ctx)
+	return func() { cancel(); <-done }, nil
 }
 
 // Log opens the log, once. The function is not ready while it cannot be reached.
@@ -128,8 +157,8 @@ func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Uses("log", log.Ping, log.Close)
 	p.log = log
+	p.Uses("log", log.Ping, log.Close)
 	return log, nil
 }
 

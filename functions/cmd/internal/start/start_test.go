@@ -68,13 +68,14 @@ func TestOrder(t *testing.T) {
 
 // A command is served, and limited, where there is no Redis any more.
 func TestCommandWithoutRedis(t *testing.T) {
+	srv := natstest.Start(t)
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM
 	code, said := run(t, start.Command(func(_ context.Context, p *start.Parts) (*frontdoor.Function, error) {
 		return frontdoor.Command(frontdoor.Spec{Name: "test"}, func(context.Context, events.Caller, struct{}) (struct{}, error) {
 			return struct{}{}, nil
 		}, p.Options...), nil
-	}), signals, "OIDC_ISSUER=http://127.0.0.1:1", "REDIS_URL=redis://127.0.0.1:1")
+	}), signals, "NATS_URL="+srv.ClientURL(), "OIDC_ISSUER=http://127.0.0.1:1", "REDIS_URL=redis://127.0.0.1:1")
 	require.Equal(t, 0, code, said)
 	require.Contains(t, said, "rate limits hold per process")
 }
@@ -106,6 +107,7 @@ func TestFaults(t *testing.T) {
 	}{
 		"no issuer": {start.Command(never), nil, "OIDC_ISSUER"},
 		"rate":      {start.Command(never), []string{"OIDC_ISSUER=http://127.0.0.1:1", "RATE_LIMIT_READ=often"}, "RATE_LIMIT_READ"},
+		"age":       {start.Command(never), []string{"OIDC_ISSUER=http://127.0.0.1:1", "TOKEN_MAX_AGE=100h"}, "TOKEN_MAX_AGE"},
 		"redis":     {start.Command(never), []string{"OIDC_ISSUER=http://127.0.0.1:1", "REDIS_URL=here"}, "REDIS_URL"},
 		"timeout":   {start.Command(never), []string{"OIDC_ISSUER=http://127.0.0.1:1", "REDIS_TIMEOUT=here"}, "REDIS_TIMEOUT"},
 		"build":     {start.Writer(func(context.Context, *start.Parts) (*frontdoor.Function, error) { return nil, broken }), nil, "broken"},
