@@ -102,7 +102,7 @@ test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and t
 .PHONY: test-e2e-keycloak
 test-e2e-keycloak: bin/chat functions ## the same journeys, by people who log in at a real Keycloak (container, or KEYCLOAK_URL=)
 	@cd local/e2e && npm ci --silent --no-fund --no-audit
-	$(GO) test -tags e2e -count=1 -timeout 45m ./local/e2e
+	$(GO) test -v -tags e2e -count=1 -timeout 45m ./local/e2e
 
 .PHONY: test-full
 test-full: bin/chat functions ## journeys and a corpus replay on all real servers, in containers of their own

@@ -41,7 +41,7 @@ export class Person {
     page.on('requestfailed', (r) => this.heard.push(`${r.method()} ${r.url()}: ${r.failure()?.errorText}`));
     page.on('response', (r) => r.status() >= 400 && this.heard.push(`${r.status()} ${r.url()}`));
     page.on('console', (m) => this.heard.push(`${m.type()}: ${m.text()}`));
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (err) => this.faults.push(String(err.stack ?? err)));
     page.on('console', (m) => {
       if (m.type() === 'error' && /Content Security Policy|Trusted/.test(m.text())) this.faults.push(m.text());
@@ -53,6 +53,9 @@ export class Person {
   message(text) { return this.at('log').getByTestId('message').filter({ hasText: text }); }
 
   connected() { return this.page.locator('body[data-connection=live]').waitFor(); }
+
+  // session is what the page keeps of the login.
+  session() { return this.page.evaluate(() => JSON.parse(sessionStorage.getItem('chat.session'))); }
 
   async createChannel(name, topic = '') {
     await this.at('new-channel').click();
@@ -87,8 +90,8 @@ export class Person {
   }
 }
 
-// until waits for a condition, for at most ten seconds.
-export async function until(what, condition, timeout = 10_000) {
+// until waits for a condition, for at most a minute, which a busy machine may need.
+export async function until(what, condition, timeout = 60_000) {
   const end = Date.now() + timeout;
   for (;;) {
     if (await condition()) return;

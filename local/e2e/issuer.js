@@ -44,6 +44,14 @@ export async function token(url, name) {
   return answer.access_token;
 }
 
+// renew tries a refresh token as the page would, and gives the answer.
+export async function renew(url, refresh) {
+  const config = await (await fetch(`${url}/v1/config`)).json();
+  const discovery = await (await fetch(`${config.issuer}/.well-known/openid-configuration`)).json();
+  const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: config.client_id, refresh_token: refresh });
+  return (await fetch(discovery.token_endpoint, { method: 'POST', body })).json();
+}
+
 // setTokenLifetime changes how long Keycloak's access tokens live, in seconds,
 // and gives what it was. The development issuer has DEV_TOKEN_LIFETIME.
 export async function setTokenLifetime(url, seconds) {

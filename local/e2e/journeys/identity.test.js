@@ -1,21 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { journey, until } from '../browser.js';
-import { keycloak, login, setEnabled } from '../issuer.js';
+import { keycloak, login, renew, setEnabled } from '../issuer.js';
 import { stage, unique } from '../stage.js';
 
 // Tokens live for four seconds here.
 const s = stage({ DEV_TOKEN_LIFETIME: '4s' });
 
-const session = (person) => person.page.evaluate(() => JSON.parse(sessionStorage.getItem('chat.session')));
-
-// renew tries a refresh token as the page would, and gives the answer.
-async function renew(refresh) {
-  const config = await (await fetch(`${s.url}/v1/config`)).json();
-  const discovery = await (await fetch(`${config.issuer}/.well-known/openid-configuration`)).json();
-  const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: config.client_id, refresh_token: refresh });
-  return (await fetch(discovery.token_endpoint, { method: 'POST', body })).json();
-}
+const session = (person) => person.session();
 
 test('log in, talk, refresh, log out', journey(() => s.browser, async ({ context, arrive, t }) => {
   const [a, b] = [unique('alice'), unique('bob')];
@@ -41,7 +33,7 @@ test('log in, talk, refresh, log out', journey(() => s.browser, async ({ context
   await bob.at('logout').click();
   await bob.at('login').waitFor();
   assert.equal(await session(bob), null);
-  assert.equal((await renew(last.refresh)).error, 'invalid_grant', 'the session has ended at the issuer, too');
+  assert.equal((await renew(s.url, last.refresh)).error, 'invalid_grant', 'the session has ended at the issuer, too');
   assert.equal(context.pages().length, 2);
 
   // Whoever logs in after that is asked who they are.
@@ -50,27 +42,6 @@ test('log in, talk, refresh, log out', journey(() => s.browser, async ({ context
   await login(bob.page, s.url, c);
   await bob.connected();
   assert.equal((await session(bob)).name, c);
-}));
-
-test('a copied tab logs in for itself', journey(() => s.browser, async ({ context, arrive }) => {
-  const a = unique('alice');
-  const alice = await arrive(s.url, a);
-  const copied = await session(alice);
-  const copy = await context.newPage();
-  await copy.goto(s.url);
-  await copy.evaluate((tokens) => sessionStorage.setItem('chat.session', JSON.stringify(tokens)), copied);
-  await copy.reload();
-  // The development issuer remembers no browser and asks, Keycloak lets it in.
-  if (keycloak) await copy.locator('body[data-connection=live]').waitFor();
-  else await copy.getByLabel('Your name').waitFor();
-  if (keycloak) assert.notEqual(await copy.evaluate(() => JSON.parse(sessionStorage.getItem('chat.session')).refresh), copied.refresh);
-  if (!s.platform.ours && !keycloak) return;
-  for (let i = 0; i < 2; i++) {
-    const { access } = await session(alice);
-    await until('the first tab renews its tokens', async () => (await session(alice)).access !== access, 60_000);
-  }
-  await alice.page.reload();
-  await alice.connected();
 }));
 
 // answered begins a login that the issuer answers with what change makes of the

@@ -9,6 +9,7 @@ import { backoff } from './backoff.js';
 
 const KEY = 'chat.session';
 const LOGIN = 'chat.login';
+const ANSWER = 500; // that other tabs have to answer before tokens are renewed, ms
 
 export class SessionEnded extends Error {}
 
@@ -20,6 +21,7 @@ export class Session extends EventTarget {
   #timer;
   #failures = 0;
   #asked = false; // whether these tokens are a copy of another tab's
+  #answered; // when other tabs have had the time to say so
   #tabs = new BroadcastChannel('chat.session'); // all tabs of this browser
 
   constructor(config) {
@@ -28,9 +30,10 @@ export class Session extends EventTarget {
     this.#tokens = JSON.parse(sessionStorage.getItem(KEY) ?? 'null');
     this.#tabs.onmessage = ({ data }) => this.#hear(data);
     if (!this.#tokens) return;
-    this.#schedule();
     this.#asked = true;
     this.#tabs.postMessage({ ask: this.#tokens.login });
+    this.#answered = new Promise((resolve) => { setTimeout(resolve, ANSWER); });
+    this.#schedule();
   }
 
   // #hear answers a tab that asks who else has its tokens, and takes an answer.
@@ -115,7 +118,9 @@ export class Session extends EventTarget {
   }
 
   async #refresh() {
-    if (!this.#tokens?.refresh) return this.#end('Your session has ended. Please log in again.');
+    await this.#answered;
+    if (!this.#tokens) throw new SessionEnded('logging in');
+    if (!this.#tokens.refresh) return this.#end('Your session has ended. Please log in again.');
     let tokens;
     try {
       tokens = await this.#ask({ grant_type: 'refresh_token', refresh_token: this.#tokens.refresh });
