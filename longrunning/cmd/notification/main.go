@@ -10,6 +10,7 @@ import (
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/segments"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
@@ -19,7 +20,8 @@ func run(ctx context.Context, p *process.Process) error {
 	where := natslog.Config{Name: p.Name, Logger: p.Log, Registerer: p.Registry}
 	cfg := notification.Config{Logger: p.Log, Registerer: p.Registry}
 	var issuer oidc.Config
-	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer)); err != nil {
+	var archived segments.Config
+	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer), p.Config(&archived)); err != nil {
 		return err
 	}
 	log, err := natslog.Open(ctx, where)
@@ -27,6 +29,9 @@ func run(ctx context.Context, p *process.Process) error {
 		return err
 	}
 	defer log.Close() // nothing is left to send
+	if _, err := segments.Open(ctx, archived, log); err != nil {
+		return err
+	}
 	service := notification.New(log, log.Bus(), oidc.New(issuer), cfg)
 	p.Ready("notification", service.Ready)
 	g, ctx := errgroup.WithContext(ctx)
