@@ -70,8 +70,8 @@ load: bin/chat ## send at a steady rate, measure sends and deliveries (RATE=1000
 	@bin/chat load -url '$(URL)' -rate '$(or $(RATE),1000)' -for '$(or $(FOR),20s)'
 
 .PHONY: rebuild
-rebuild: bin/chat ## drop the embedded stores and rebuild them from the log, to equal checksums (DATA_DIR=)
-	@bin/chat rebuild
+rebuild: bin/chat ## rebuild views from the log, while the platform serves or not (V=messages|metadata|search|all, DATA_DIR=)
+	@bin/chat rebuild '$(or $(V),all)'
 
 ##@ Test
 .PHONY: test
@@ -85,7 +85,7 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover coverage.out
 
 # Packages with tests that need a server.
-INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra local | grep -v '^local/outage/'))))
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra functions local | grep -v '^local/outage/'))))
 
 .PHONY: test-integration
 test-integration: ## adapters and platform against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
@@ -103,6 +103,10 @@ test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and t
 test-e2e-keycloak: bin/chat functions ## the same journeys, by people who log in at a real Keycloak (container, or KEYCLOAK_URL=)
 	@cd local/e2e && npm ci --silent --no-fund --no-audit
 	$(GO) test -tags e2e -count=1 -timeout 30m ./local/e2e
+
+.PHONY: test-full
+test-full: bin/chat functions ## journeys and a corpus replay on all real servers, in containers of their own
+	@.ci/full
 
 .PHONY: test-func
 test-func: bin/chat functions ## `func invoke` against a function started as a plain process

@@ -211,6 +211,13 @@ func (s *Switching[S]) writeOne(ctx context.Context, number int, f func(context.
 	return f(ctx, store)
 }
 
+// Generation is which one is live, as known within the last lease. What a process
+// reads after it has asked is of that one or of a later one.
+func (s *Switching[S]) Generation(ctx context.Context) (int, error) {
+	state, err := s.known.known(ctx)
+	return state.Live, err
+}
+
 // Ping asks the live generation for a sign of life.
 func (s *Switching[S]) Ping(ctx context.Context) error {
 	return s.read(ctx, func(store S) error { return store.Ping(ctx) })

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/chat-platform/chat/functions"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -46,7 +47,8 @@ type Config struct {
 	Segments     segments.Config // the log's archive; none if it has no URL
 	Archiver     archiver.Config
 	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
-	Redis        redis.Config     // where limits are kept; in the process if no URL is given
+	Redis        redis.Config     // where limits and pages are kept; in the process if no URL is given
+	Pages        functions.PagesConfig
 }
 
 // read fills the configuration from the environment.

@@ -19,6 +19,8 @@ import (
 	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/infra/stores/segments"
 	"github.com/chat-platform/chat/local/datadir"
+	"github.com/chat-platform/chat/local/rebuild"
+	viewsof "github.com/chat-platform/chat/local/views"
 )
 
 // platformLog is the log, with what the platform holds for it.
@@ -72,6 +74,20 @@ func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimi
 	return redis.OpenLimiter(ctx, cfg.Limits, c)
 }
 
+// openPages makes what keeps the latest pages of busy channels.
+func openPages(ctx context.Context, cfg Config, p *process.Process) (*functions.Pages, func() error, error) {
+	if cfg.Redis.URL == "" {
+		return functions.NewPages(cfg.Pages, nil, p.Registry), func() error { return nil }, nil
+	}
+	c := cfg.Redis
+	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
+	shared, err := redis.OpenCache(ctx, c, cfg.Pages.TTL)
+	if err != nil {
+		return nil, nil, err
+	}
+	return functions.NewPages(cfg.Pages, shared, p.Registry), shared.Close, nil
+}
+
 // views are the three stores.
 type views struct {
 	messages stores.Messages
@@ -96,6 +112,16 @@ func openViews(ctx context.Context, cfg Config, p *process.Process, log *natslog
 	}
 	v.search, err = search.Open(ctx, cfg.Search, host)
 	return v, err
+}
+
+// newRebuilds makes what rebuilds views for an operator.
+func newRebuilds(ctx context.Context, cfg Config, p *process.Process, log *natslog.Log) *rebuild.Service {
+	return rebuild.NewService(ctx, p.Log, func(report func(rebuild.Report)) *rebuild.Rebuilder {
+		return &rebuild.Rebuilder{
+			Log: log, Views: viewsof.Config{Messages: cfg.Messages, Metadata: cfg.Metadata, Search: cfg.Search},
+			Host: stores.Host{Name: p.Name + " rebuild", Log: p.Log, Registerer: p.Registry}, Report: report, Logger: p.Log,
+		}
+	})
 }
 
 func (v *views) close() error {

@@ -214,6 +214,23 @@ func TestServices(t *testing.T) {
 	}
 }
 
+// Whoever guesses is locked out, and only from the one whom they guess at.
+func TestGuessing(t *testing.T) {
+	r := keycloaktest.New(t)
+	guess := url.Values{"grant_type": {"password"}, "client_id": {"chat-tools"}, "username": {"alice"}, "password": {"wrong"}}
+	for range 10 {
+		require.Equal(t, "invalid_grant", r.Token(t, guess).Error)
+	}
+	var state struct{ Disabled bool }
+	require.Eventually(t, func() bool {
+		r.Admin(t, http.MethodGet, "/attack-detection/brute-force/users/"+r.UserID(t, "alice"), nil, &state)
+		return state.Disabled
+	}, time.Minute, 100*time.Millisecond)
+	guess.Set("password", keycloaktest.Password)
+	require.Equal(t, "invalid_grant", r.Token(t, guess).Error)
+	require.NotEmpty(t, r.Password(t, "bob").Access)
+}
+
 // Another import of a realm that is there leaves it alone.
 func TestImportTwice(t *testing.T) {
 	r := keycloaktest.New(t)
@@ -266,10 +283,28 @@ func TestStartUpImport(t *testing.T) {
 	}, nil), "a password below the policy")
 	require.Equal(t, http.StatusCreated, r.Admin(t, http.MethodPost, "/users", map[string]any{"username": "dora"}, nil))
 
+	require.Equal(t, "https://chat.example.com", allowed(t, r, "https://chat.example.com"), "the page may read the answers")
+	require.Empty(t, allowed(t, r, "https://evil.example"))
+
 	srv.Stop(t)
 	srv.Restart(t)
 	require.Equal(t, made, secrets())
 	require.NotEmpty(t, r.UserID(t, "dora"))
+}
+
+// allowed is the origin whose pages may read what the token endpoint answers to
+// one of the given origin.
+func allowed(t *testing.T, r *keycloaktest.Realm, origin string) string {
+	t.Helper()
+	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {"chat"}, "refresh_token": {"none"}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.Issuer+"/protocol/openid-connect/token", strings.NewReader(form.Encode()))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", origin)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	return resp.Header.Get("Access-Control-Allow-Origin")
 }
 
 func get(t *testing.T, token, target string, out any) int {

@@ -74,12 +74,23 @@ func OpenGeneration(ctx context.Context, cfg Config, host stores.Host, generatio
 	return s, nil
 }
 
+// generations tells which generation is live, to whoever keeps what it reads.
+type generations interface {
+	Generation(ctx context.Context) (int, error)
+}
+
 // OpenReader opens the store for who may only read: what it gives has no method
 // that writes, whatever it is converted to.
 func OpenReader(ctx context.Context, cfg Config, host stores.Host) (stores.MessagesReader, error) {
 	s, err := Open(ctx, cfg, host)
 	if err != nil {
 		return nil, err
+	}
+	if g, ok := s.(generations); ok {
+		return struct {
+			stores.MessagesReader
+			generations
+		}{s, g}, nil
 	}
 	return struct{ stores.MessagesReader }{s}, nil
 }

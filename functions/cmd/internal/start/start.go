@@ -8,6 +8,7 @@
 //	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
 //	RATE_LIMIT_…                     how often a user may do what, see infra/ratelimit.Limits and Defaults (not for writers)
 //	REDIS_URL, REDIS_…               where all processes count together, see infra/redis.Config; each by itself without
+//	CACHE_BYTES, CACHE_TTL           what is kept of hot channels, in the process and in Redis if it has a URL (channelhistory)
 //	CORS_ORIGINS                     pages that may call, separated by commas; none by default
 //	STORE_…, DATA_DIR, MONGODB_…     which store serves and where it is, see infra/stores/… (where one is used)
 //	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
@@ -26,6 +27,7 @@ import (
 	"time"
 
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/hot"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -129,6 +131,26 @@ func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
 	p.Uses("log", log.Ping, log.Close)
 	p.log = log
 	return log, nil
+}
+
+// Pages makes what keeps the latest pages of busy channels. The function does not
+// depend on it: it is ready without Redis.
+func (p *Parts) Pages(ctx context.Context) (*hot.Pages, error) {
+	var cfg hot.Config
+	var server redis.Config
+	if err := errors.Join(p.Config(&cfg), p.Config(&server)); err != nil {
+		return nil, err
+	}
+	if server.URL == "" {
+		return hot.New(cfg, nil, p.Registry), nil
+	}
+	server.Name, server.Logger, server.Registerer = p.Name, p.Process.Log, p.Registry
+	shared, err := redis.OpenCache(ctx, server, cfg.TTL)
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, shared.Close)
+	return hot.New(cfg, shared, p.Registry), nil
 }
 
 // Store opens a store as its configuration says; the log says which generation
