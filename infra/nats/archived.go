@@ -134,8 +134,16 @@ func (l *Log) archived(ctx context.Context, stream string, from, to uint64, read
 	return err
 }
 
+// archiveKey names, in a stream's metadata, its segments in the archive. It is in
+// every backup, so that a restored stream, whose creation time is another, has
+// its segments still.
+const archiveKey = "chat-archive"
+
 // streamID tells streams of the same name apart.
 func streamID(info *jetstream.StreamInfo) string {
+	if id := info.Config.Metadata[archiveKey]; id != "" {
+		return id
+	}
 	return strconv.FormatInt(info.Created.UnixNano(), 36)
 }
 

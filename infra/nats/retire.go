@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,25 @@ func (l *Log) State(ctx context.Context, stream string) (StreamState, error) {
 	}
 	s := info.State
 	return StreamState{streamID(info), max(s.FirstSeq, 1), s.LastSeq, s.Msgs, s.Bytes}, nil
+}
+
+// KeepID writes a stream's id into its settings, where backups have it. To be
+// called before anything is archived; again does no harm.
+func (l *Log) KeepID(ctx context.Context, stream string) error {
+	info, err := l.streamInfo(ctx, stream)
+	if err == nil && info.Config.Metadata[archiveKey] == "" {
+		cfg := info.Config
+		cfg.Metadata = maps.Clone(cfg.Metadata)
+		if cfg.Metadata == nil {
+			cfg.Metadata = map[string]string{}
+		}
+		cfg.Metadata[archiveKey] = streamID(info)
+		_, err = l.js.UpdateStream(ctx, cfg)
+	}
+	if err != nil {
+		return fmt.Errorf("id of %s: %w", stream, translate(err))
+	}
+	return nil
 }
 
 // FirstSequence is the sequence of the oldest event that the stream itself has;

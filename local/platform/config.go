@@ -17,7 +17,9 @@ import (
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
+	"github.com/chat-platform/chat/infra/stores/segments"
 	"github.com/chat-platform/chat/local/issuer"
+	"github.com/chat-platform/chat/longrunning/archiver"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
@@ -43,6 +45,8 @@ type Config struct {
 	Dev          issuer.Config
 	Fanout       fanout.Config
 	Notification notification.Config
+	Segments     segments.Config // the log's archive; none if it has no URL
+	Archiver     archiver.Config
 	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
 	CutOffs      cutoff.Config
 	Redis        redis.Config // where limits and pages are kept; in the process if no URL is given
@@ -72,7 +76,7 @@ func (c Config) Validate() error {
 	if c.NATSPort != 0 && !c.OwnLog {
 		return fmt.Errorf("NATS_PORT is %d, but the log is not the embedded one: NATS_URL is set", c.NATSPort)
 	}
-	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(), c.CutOffs.Validate())
+	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(), c.CutOffs.Validate(), c.Segments.Validate(), c.Archiver.Validate())
 }
 
 // publicURL is where clients find the platform.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/chat-platform/chat/functions"
+	"github.com/chat-platform/chat/infra/archive"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/process"
@@ -16,6 +17,7 @@ import (
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
+	"github.com/chat-platform/chat/infra/stores/segments"
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/rebuild"
 	viewsof "github.com/chat-platform/chat/local/views"
@@ -24,7 +26,8 @@ import (
 // platformLog is the log, with what the platform holds for it.
 type platformLog struct {
 	*natslog.Log
-	url     string // for people; "" where it has no port
+	archive *archive.Archive // nil if none is configured
+	url     string           // for people; "" where it has no port
 	release func() error
 }
 
@@ -54,6 +57,9 @@ func openLog(ctx context.Context, cfg Config, p *process.Process) (*platformLog,
 	var err error
 	if l.Log, err = natslog.Open(ctx, c); err != nil {
 		return nil, errors.Join(err, l.release())
+	}
+	if l.archive, err = segments.Open(ctx, cfg.Segments, l.Log); err != nil {
+		return nil, errors.Join(err, l.close())
 	}
 	p.Ready("log", l.Ping)
 	return l, nil

@@ -30,6 +30,7 @@ import (
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/deadletters"
 	"github.com/chat-platform/chat/local/rebuild"
+	"github.com/chat-platform/chat/longrunning/archiver"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
@@ -111,6 +112,12 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 	fan.Logger, fan.Registerer = p.Log, p.Registry
 	fanOut := fanout.New(log, fan)
 	behind.Go(func() error { return fanOut.Run(inner) })
+
+	if log.archive != nil {
+		a := cfg.Archiver
+		a.Logger, a.Registerer = p.Log, p.Registry
+		behind.Go(func() error { return archiver.New(log, log.archive, a).Run(inner) })
+	}
 
 	// A part behind that fails takes the public side down with it.
 	front, outer := errgroup.WithContext(ctx)

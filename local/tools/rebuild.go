@@ -16,6 +16,7 @@ import (
 	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/infra/stores"
+	"github.com/chat-platform/chat/infra/stores/segments"
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/local/views"
@@ -23,9 +24,10 @@ import (
 
 // rebuildConfig says where the log and the views are.
 type rebuildConfig struct {
-	DataDir string `env:"DATA_DIR" envDefault:"data"`
-	Log     natslog.Config
-	Views   views.Config
+	DataDir  string `env:"DATA_DIR" envDefault:"data"`
+	Log      natslog.Config
+	Views    views.Config
+	Segments segments.Config // the log's archive
 }
 
 // Rebuild rebuilds views: by the platform that runs on DATA_DIR, on a log
@@ -92,6 +94,9 @@ func (cfg rebuildConfig) run(ctx context.Context, p *process.Process, name strin
 		return err
 	}
 	defer log.Close() // nothing is left to send
+	if _, err := segments.Open(ctx, cfg.Segments, log); err != nil {
+		return err
+	}
 	r.Log = log
 	_, err = r.Run(ctx, vs)
 	return err

@@ -15,6 +15,7 @@ import (
 // Log is what the archiver asks of the log.
 type Log interface {
 	State(ctx context.Context, stream string) (natslog.StreamState, error)
+	KeepID(ctx context.Context, stream string) error
 	Copy(ctx context.Context, stream string, from, to uint64, f func(seq uint64, at time.Time, subject string, header map[string][]string, data []byte) error) error
 	LastBefore(ctx context.Context, subjects []string, seq uint64) (map[string]uint64, error)
 	Settled(ctx context.Context, stream string, required ...string) (upTo uint64, behind string, err error)
@@ -31,6 +32,7 @@ type Archiver struct {
 	cfg     Config
 	metrics *metrics
 	before  map[string]lasts // by stream
+	same    map[string]bool  // streams that were compared with their segments
 }
 
 // lasts are the last sequences of the subjects of the segment written last,
@@ -43,7 +45,7 @@ type lasts struct {
 // New makes an archiver; Run runs it. The configuration has to be valid.
 func New(log Log, a *archive.Archive, cfg Config) *Archiver {
 	cfg = cfg.withDefaults()
-	return &Archiver{log: log, archive: a, cfg: cfg, metrics: newMetrics(cfg.Registerer), before: map[string]lasts{}}
+	return &Archiver{log: log, archive: a, cfg: cfg, metrics: newMetrics(cfg.Registerer), before: map[string]lasts{}, same: map[string]bool{}}
 }
 
 // Run archives until ctx ends, a round at a time. What fails is logged and tried
@@ -75,6 +77,9 @@ func (a *Archiver) Round(ctx context.Context) error {
 }
 
 func (a *Archiver) round(ctx context.Context, stream string) error {
+	if err := a.log.KeepID(ctx, stream); err != nil {
+		return err
+	}
 	state, err := a.log.State(ctx, stream)
 	if err != nil {
 		return err
@@ -89,6 +94,9 @@ func (a *Archiver) round(ctx context.Context, stream string) error {
 		return fmt.Errorf("%w: %d to %d are neither in the archive nor in the stream; is it the right archive?", archive.ErrMissing, covered+1, state.First-1)
 	case len(segments) > 0 && segments[len(segments)-1].Last > state.Last:
 		return fmt.Errorf("%w: the archive goes to %d, the stream only to %d; the log was set back (docs/operations/backup.md)", events.ErrConflict, segments[len(segments)-1].Last, state.Last)
+	}
+	if err := a.compare(ctx, stream, state, covered); err != nil {
+		return err
 	}
 	written := false
 	for covered < state.Last {
@@ -115,6 +123,35 @@ func (a *Archiver) round(ctx context.Context, stream string) error {
 		return err
 	}
 	return a.trim(ctx, stream, state, segments)
+}
+
+// compare makes sure, once, that the last archived message is the one that the
+// stream has at its place: a log that was set back and went on has another.
+func (a *Archiver) compare(ctx context.Context, stream string, state natslog.StreamState, covered uint64) error {
+	if a.same[stream] || covered < state.First {
+		return nil
+	}
+	read := func(messages func(f func(seq uint64, at time.Time, subject string, header map[string][]string, data []byte) error) error) (text string, err error) {
+		err = messages(func(seq uint64, at time.Time, subject string, header map[string][]string, data []byte) error {
+			text = fmt.Sprint(seq, at.UnixNano(), subject, header, string(data)) // maps are printed in order
+			return nil
+		})
+		return text, err
+	}
+	type each = func(seq uint64, at time.Time, subject string, header map[string][]string, data []byte) error
+	there, err := read(func(f each) error { return a.log.Copy(ctx, stream, covered, covered, f) })
+	if err != nil {
+		return err
+	}
+	here, err := read(func(f each) error { return a.archive.Range(ctx, stream, state.ID, nil, covered, covered, f) })
+	if err != nil {
+		return err
+	}
+	if here != there {
+		return fmt.Errorf("%w: message %d is another one in the archive than in the stream; the log was set back (docs/operations/backup.md)", events.ErrConflict, covered)
+	}
+	a.same[stream] = true
+	return nil
 }
 
 // errFull ends a copy when the segment has enough.

@@ -347,6 +347,12 @@ func TestWhereArchiveAndStreamDoNotMeet(t *testing.T) {
 	_, err = s.archive(t).Add(t.Context(), data, ix)
 	require.NoError(t, err)
 	require.ErrorIs(t, s.round(t), events.ErrConflict)
+
+	// The log goes on: what is at that place now is another message.
+	s.publish(t, 500, 510)
+	err = s.round(t)
+	require.ErrorIs(t, err, events.ErrConflict)
+	require.ErrorContains(t, err, "message 501 is another one")
 }
 
 func TestRunGoesOnUntilItsEnd(t *testing.T) {

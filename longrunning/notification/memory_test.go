@@ -52,6 +52,8 @@ func (m *memory) LastBefore(context.Context, []string, uint64) (map[string]uint6
 	return map[string]uint64{}, nil
 }
 
+func (m *memory) FirstSequence(context.Context, string) (uint64, error) { return 1, nil }
+
 func (m *memory) LastSequence(context.Context, string) (uint64, error) { return 1, nil }
 
 func (m *memory) Epoch(context.Context) (string, error) {

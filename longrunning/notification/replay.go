@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/chat-platform/chat/events"
+	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/longrunning/internal/link"
 )
 
@@ -154,10 +155,20 @@ func (r *replay) read(ctx context.Context, stream string, filters []string, wide
 	if after >= to || len(filters) == 0 && !wide {
 		return nil
 	}
-	if wide && to-after > uint64(r.svc.cfg.ReplayScan-r.scanned) {
-		return errEnough // it would be for nothing
+	if left := uint64(r.svc.cfg.ReplayScan - r.scanned); to-after > left {
+		if wide {
+			return errEnough // it would be for nothing
+		}
+		// The stream finds a filter's events at once, the archive searches.
+		first, err := r.svc.log.FirstSequence(ctx, stream)
+		if err != nil {
+			return err
+		}
+		if first > left+after+1 {
+			return errEnough
+		}
 	}
-	return r.svc.log.Range(ctx, stream, filters, after+1, to, func(e events.Event) error {
+	err := r.svc.log.Range(ctx, stream, filters, after+1, to, func(e events.Event) error {
 		if r.scanned++; r.scanned > r.svc.cfg.ReplayScan {
 			return errEnough
 		}
@@ -170,6 +181,12 @@ func (r *replay) read(ctx context.Context, stream string, filters []string, wide
 		}
 		return f(d)
 	})
+	if errors.Is(err, natslog.ErrArchived) {
+		// Views have it all the same: the client is told to load anew.
+		r.svc.logger.Warn("the archive does not give what a resume needs", "stream", stream, "from", after+1, "error", err)
+		return errEnough
+	}
+	return err
 }
 
 // add sends an event with others; start is as in replay.

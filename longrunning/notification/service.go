@@ -22,6 +22,7 @@ type Log interface {
 	Range(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error
 	LastBefore(ctx context.Context, subjects []string, seq uint64) (map[string]uint64, error)
 	LastSequence(ctx context.Context, stream string) (uint64, error)
+	FirstSequence(ctx context.Context, stream string) (uint64, error) // what is before it, the archive has
 	Epoch(ctx context.Context) (string, error)
 }
 

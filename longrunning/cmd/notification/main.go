@@ -11,6 +11,7 @@ import (
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/infra/stores/segments"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
@@ -21,7 +22,8 @@ func run(ctx context.Context, p *process.Process) error {
 	cfg := notification.Config{Logger: p.Log, Registerer: p.Registry}
 	var issuer oidc.Config
 	revoked := cutoff.Config{Logger: p.Log, Registerer: p.Registry}
-	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer), p.Config(&revoked)); err != nil {
+	var archived segments.Config
+	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer), p.Config(&revoked), p.Config(&archived)); err != nil {
 		return err
 	}
 	log, err := natslog.Open(ctx, where)
@@ -29,6 +31,9 @@ func run(ctx context.Context, p *process.Process) error {
 		return err
 	}
 	defer log.Close() // nothing is left to send
+	if _, err := segments.Open(ctx, archived, log); err != nil {
+		return err
+	}
 	cutOffs := cutoff.New(revoked)
 	cfg.CutOffs = cutOffs
 	service := notification.New(log, log.Bus(), cutOffs.Verifier(oidc.New(issuer)), cfg)
