@@ -159,7 +159,7 @@ func BenchmarkPages(b *testing.B) {
 	for _, size := range []int{100, 100_000} {
 		s := openStore(b, config(b))
 		fill(b, s, size)
-		for _, at := range []int{0, size / 2, size - 51} {
+		for _, at := range []int{0, size / 4, size - 51} {
 			b.Run(fmt.Sprintf("members of a channel/%d after %d", size, at), func(b *testing.B) {
 				for b.Loop() {
 					ms, err := s.MembersOf(b.Context(), "ch_big", events.UserID(fmt.Sprintf("user %06d", at)), 50)
