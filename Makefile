@@ -120,6 +120,10 @@ fuzz: ## every fuzz target for a short while (FUZZTIME=10s)
 bench: ## every benchmark once (PKG=./longrunning/fanout T=Lookup)
 	$(GO) test -run '^$$' -bench '$(or $(T),.)' -benchmem $(PKG)
 
+.PHONY: bench-adapters
+bench-adapters: ## one table: each adapter against its bare driver, on real servers (ADAPTERS="cassandra redis", BENCH_TURN_MS=)
+	@GO='$(GO)' .ci/bench-adapters
+
 ##@ Guard
 .PHONY: lint
 lint: $(LINT) $(STATIC) ## golangci-lint and staticcheck

@@ -6,11 +6,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,86 +18,11 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/cassandra"
+	"github.com/chat-platform/chat/infra/storetest"
 )
 
-// Each benchmark runs the store and the bare driver in turns, a fraction of a
-// second each, since the machine's other work changes from one second to the
-// next: run them with -benchtime 1x. turns says how often.
-var turns = 6
-
-func turnTime() time.Duration {
-	if ms, err := strconv.Atoi(os.Getenv("BENCH_TURN_MS")); err == nil {
-		return time.Duration(ms) * time.Millisecond
-	}
-	return 500 * time.Millisecond
-}
-
-// measure is what a side did.
-type measure struct {
-	n    int64
-	took time.Duration
-	each []time.Duration
-}
-
-func (m *measure) quantile(q float64) float64 {
-	if len(m.each) == 0 {
-		return 0
-	}
-	slices.Sort(m.each)
-	return float64(m.each[min(len(m.each)-1, int(q*float64(len(m.each))))].Microseconds()) / 1000
-}
-
-// duel lets both sides work in turns, with so many calls under way.
-func duel(b *testing.B, inFlight, size int, store, driver func(ctx context.Context, worker int) error) {
-	sides := []func(context.Context, int) error{store, driver}
-	var results [2]measure
-	var timeouts atomic.Int64
-	for turn := range 2*turns + 2 {
-		side := turn % 2
-		end := time.Now().Add(turnTime())
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		var all []time.Duration
-		began := time.Now()
-		for w := range inFlight {
-			wg.Go(func() {
-				var mine []time.Duration
-				for time.Now().Before(end) {
-					t := time.Now()
-					// A timeout on a busy machine counts as time that was lost.
-					if err := sides[side](b.Context(), w); err != nil && cassandra.KindOf(err) == nil {
-						b.Error(err)
-						return
-					} else if err != nil {
-						timeouts.Add(1)
-						continue
-					}
-					mine = append(mine, time.Since(t))
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				all = append(all, mine...)
-			})
-		}
-		wg.Wait()
-		if turn < 2 { // warm-up
-			continue
-		}
-		results[side].n += int64(len(all) * size)
-		results[side].took += time.Since(began)
-		results[side].each = append(results[side].each, all...)
-	}
-	rate := func(m measure) float64 { return float64(m.n) / m.took.Seconds() }
-	s, d := rate(results[0]), rate(results[1])
-	b.ReportMetric(s, "store/s")
-	b.ReportMetric(d, "driver/s")
-	b.ReportMetric(100*s/d, "%")
-	b.ReportMetric(results[0].quantile(0.5), "p50-ms")
-	b.ReportMetric(results[0].quantile(0.99), "p99-ms")
-	b.ReportMetric(results[1].quantile(0.99), "driver-p99-ms")
-	b.ReportMetric(float64(timeouts.Load()), "timeouts")
-	b.ReportMetric(0, "ns/op")
-}
+// busy is a timeout on a machine that has other work: time that was lost.
+func busy(err error) bool { return cassandra.KindOf(err) != nil }
 
 func openBench(b *testing.B, o gocql.QueryObserver) *cassandra.Store {
 	cfg := config(b)
@@ -218,21 +140,19 @@ func load(b *testing.B, s *cassandra.Store, ms []events.Message) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
-func BenchmarkPut(b *testing.B) {
+// BenchmarkAgainstDriver compares the store with the bare driver.
+func BenchmarkAgainstDriver(b *testing.B) {
 	for _, size := range []int{1, 100} {
-		for _, inFlight := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("batch=%d/inflight=%d", size, inFlight), func(b *testing.B) {
+		for _, inFlight := range storetest.InFlight {
+			b.Run(fmt.Sprintf("write %d/%d", size, inFlight), func(b *testing.B) {
 				s := openBench(b, nil)
 				g := &batches{size: size}
-				duel(b, inFlight, size,
+				storetest.Duel{InFlight: inFlight, Size: size, Passing: busy}.Run(b,
 					func(ctx context.Context, w int) error { return s.PutMessages(ctx, g.next(w)) },
 					func(ctx context.Context, w int) error { return bare(ctx, s.Session(), g.next(w)) })
 			})
 		}
 	}
-}
-
-func BenchmarkLatest50(b *testing.B) {
 	s := openBench(b, nil)
 	g := &batches{size: 500}
 	for w := range 64 {
@@ -240,9 +160,9 @@ func BenchmarkLatest50(b *testing.B) {
 			load(b, s, g.next(w))
 		}
 	}
-	for _, inFlight := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("inflight=%d", inFlight), func(b *testing.B) {
-			duel(b, inFlight, 1, func(ctx context.Context, w int) error {
+	for _, inFlight := range storetest.InFlight {
+		b.Run(fmt.Sprintf("latest 50/%d", inFlight), func(b *testing.B) {
+			storetest.Duel{InFlight: inFlight, Size: 1, Passing: busy}.Run(b, func(ctx context.Context, w int) error {
 				p, err := s.History(ctx, events.HistoryQuery{Channel: events.ChannelID(fmt.Sprintf("ch_worker_%02d", w)), Limit: 50})
 				if err == nil && len(p.Messages) != 50 {
 					err = fmt.Errorf("%d messages", len(p.Messages))
@@ -301,13 +221,13 @@ func BenchmarkBytes(b *testing.B) {
 		}
 		return same == 5
 	}, time.Minute, 2*time.Second)
-	b.ReportMetric(float64(most<<20)/n, "bytes/message")
+	b.ReportMetric(float64(most<<20)/n, "B/message")
 	b.ReportMetric(0, "ns/op")
 }
 
 // pages reads 50 messages here and there, and reports what that takes.
 func pages(b *testing.B, s *cassandra.Store, requests *counter, q func() events.HistoryQuery) {
-	var m measure
+	var each []time.Duration
 	before := requests.n.Load()
 	for range 200 {
 		query := q()
@@ -315,11 +235,12 @@ func pages(b *testing.B, s *cassandra.Store, requests *counter, q func() events.
 		t := time.Now()
 		_, err := s.History(b.Context(), query)
 		require.NoError(b, err)
-		m.each = append(m.each, time.Since(t))
+		each = append(each, time.Since(t))
 	}
 	b.ReportMetric(float64(requests.n.Load()-before)/200, "requests/page")
-	b.ReportMetric(m.quantile(0.5), "p50-ms")
-	b.ReportMetric(m.quantile(0.99), "p99-ms")
+	slices.Sort(each)
+	b.ReportMetric(float64(each[len(each)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(each[len(each)*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(0, "ns/op")
 }
 

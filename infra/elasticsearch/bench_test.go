@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,11 +27,10 @@ func BenchmarkSearch(b *testing.B) {
 	storetest.BenchmarkSearch(b, func(b *testing.B) storetest.Search { return open(b, configOf(b, servertest.Elasticsearch(b))) })
 }
 
-// BenchmarkInFlight compares the store with the bare driver, which sends the
-// same requests and reads the same answers, in turns of half a second, at 1, 16
-// and 64 calls in flight: writes of 100 messages, searches of 50 hits in 50,000
-// messages. Run it with -benchtime 1x.
-func BenchmarkInFlight(b *testing.B) {
+// BenchmarkAgainstDriver compares the store with the bare driver, which sends the
+// same requests and reads the same answers: writes of 100 messages, searches of 50
+// hits in 50,000 messages.
+func BenchmarkAgainstDriver(b *testing.B) {
 	c := configOf(b, servertest.Elasticsearch(b))
 	c.BulkBytes = 8 << 20
 	s := open(b, c)
@@ -135,55 +132,21 @@ func BenchmarkInFlight(b *testing.B) {
 			},
 		},
 	}
-	for _, kind := range []string{"search", "write"} {
-		for _, flight := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("%s/%d", kind, flight), func(b *testing.B) {
-				took := map[string][]time.Duration{}
-				spent := map[string]time.Duration{}
-				for b.Loop() {
-					for range 4 {
-						for _, who := range []string{"store", "driver"} {
-							begin := time.Now()
-							took[who] = append(took[who], drive(b, flight, 500*time.Millisecond, works[kind][who])...)
-							spent[who] += time.Since(begin)
-						}
-					}
-				}
-				rate := func(who string) float64 { return float64(len(took[who])) / spent[who].Seconds() }
-				for _, who := range []string{"store", "driver"} {
-					slices.Sort(took[who])
-					b.ReportMetric(rate(who), who+"-calls/s")
-					b.ReportMetric(float64(took[who][len(took[who])*99/100].Microseconds())/1_000, who+"-p99-ms")
-				}
-				b.ReportMetric(100*rate("store")/rate("driver"), "%-of-driver")
-				b.ReportMetric(perMessage, "B/message")
+	for _, kind := range []struct {
+		name string
+		size int
+	}{{"search", 1}, {"write", 100}} {
+		for _, inFlight := range storetest.InFlight {
+			b.Run(fmt.Sprintf("%s %d/%d", kind.name, kind.size, inFlight), func(b *testing.B) {
+				work := works[kind.name]
+				storetest.Duel{InFlight: inFlight, Size: kind.size}.Run(b,
+					func(ctx context.Context, _ int) error { return work["store"](ctx) },
+					func(ctx context.Context, _ int) error { return work["driver"](ctx) })
 			})
 		}
 	}
-}
-
-// drive keeps calls of f in flight for a while and gives how long each took.
-func drive(b *testing.B, flight int, d time.Duration, f func(context.Context) error) []time.Duration {
-	var mu sync.Mutex
-	var all []time.Duration
-	var wg sync.WaitGroup
-	until := time.Now().Add(d)
-	for range flight {
-		wg.Go(func() {
-			for time.Now().Before(until) {
-				begin := time.Now()
-				err := f(b.Context())
-				took := time.Since(begin)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				mu.Lock()
-				all = append(all, took)
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	return all
+	b.Run("bytes", func(b *testing.B) {
+		b.ReportMetric(perMessage, "B/message")
+		b.ReportMetric(0, "ns/op")
+	})
 }

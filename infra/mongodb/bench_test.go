@@ -5,12 +5,9 @@ package mongodb_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -26,74 +23,6 @@ func BenchmarkMetadata(b *testing.B) {
 		b.Helper()
 		return openStore(b, config(b))
 	})
-}
-
-// side is one of the two that are compared: the adapter, or the driver with the
-// same statements and no records made of the answers.
-type side struct {
-	do      func(ctx context.Context, n int) error // n is a number of its own for each call
-	calls   atomic.Int64
-	took    time.Duration
-	latency *hdrhistogram.Histogram // µs
-}
-
-// run makes count calls with so many in flight.
-func (s *side) run(ctx context.Context, inFlight, count int) error {
-	var wg sync.WaitGroup
-	var left atomic.Int64
-	left.Store(int64(count))
-	errs := make(chan error, inFlight)
-	each := make([][]int64, inFlight)
-	start := time.Now()
-	for w := range inFlight {
-		wg.Go(func() {
-			for left.Add(-1) >= 0 {
-				begin := time.Now()
-				if err := s.do(ctx, int(s.calls.Add(1))); err != nil {
-					errs <- err
-					return
-				}
-				each[w] = append(each[w], time.Since(begin).Microseconds())
-			}
-		})
-	}
-	wg.Wait()
-	s.took += time.Since(start)
-	for _, us := range each {
-		for _, v := range us {
-			_ = s.latency.RecordValue(v)
-		}
-	}
-	close(errs)
-	return <-errs
-}
-
-// compare runs both sides in turns, so that what else the machine does hits both.
-func compare(b *testing.B, inFlight int, adapter, driver func(ctx context.Context, n int) error) {
-	b.Helper()
-	ours, bare := &side{do: adapter}, &side{do: driver}
-	sides := []*side{ours, bare}
-	turn := max(16, inFlight)
-	for _, s := range sides { // warm up: connections, the server's caches
-		s.latency = hdrhistogram.New(1, 60_000_000, 3)
-		require.NoError(b, s.run(b.Context(), inFlight, turn))
-		s.latency.Reset()
-		s.took = 0
-	}
-	for b.Loop() {
-		for _, s := range sides {
-			require.NoError(b, s.run(b.Context(), inFlight, turn))
-		}
-		sides[0], sides[1] = sides[1], sides[0]
-	}
-	rate := func(s *side) float64 { return float64(s.latency.TotalCount()) / s.took.Seconds() }
-	b.ReportMetric(rate(ours), "calls/s")
-	b.ReportMetric(rate(bare), "driver-calls/s")
-	b.ReportMetric(100*rate(ours)/rate(bare), "%-of-driver")
-	b.ReportMetric(float64(ours.latency.ValueAtQuantile(50))/1e3, "p50-ms")
-	b.ReportMetric(float64(ours.latency.ValueAtQuantile(99))/1e3, "p99-ms")
-	b.ReportMetric(float64(bare.latency.ValueAtQuantile(50))/1e3, "driver-p50-ms")
-	b.ReportMetric(0, "ns/op")
 }
 
 // fill writes n memberships of one user, n of one channel, and the channels.
@@ -116,6 +45,8 @@ func stateOf(m events.Member) bson.D {
 	return bson.D{{Key: "seq", Value: int64(m.Seq)}, {Key: "active", Value: m.Active}, {Key: "role", Value: string(m.Role)}, {Key: "at", Value: bson.DateTime(m.At.UnixMilli())}}
 }
 
+// BenchmarkAgainstDriver compares the store with the bare driver, which makes no
+// records of the answers.
 func BenchmarkAgainstDriver(b *testing.B) {
 	cfg := config(b)
 	s := openStore(b, cfg)
@@ -162,11 +93,12 @@ func BenchmarkAgainstDriver(b *testing.B) {
 	}
 	for _, c := range []struct {
 		name string
+		size int
 		do   [2]func(context.Context, int) error
 	}{
-		{"write 1", put(1)},
-		{"write 100", put(100)},
-		{"channel by id", [2]func(context.Context, int) error{
+		{"write 1", 1, put(1)},
+		{"write 100", 100, put(100)},
+		{"channel by id", 1, [2]func(context.Context, int) error{
 			func(ctx context.Context, n int) error {
 				_, err := s.ChannelByID(ctx, events.ChannelID(fmt.Sprintf("ch_%06d", n%200)))
 				return err
@@ -176,7 +108,7 @@ func BenchmarkAgainstDriver(b *testing.B) {
 				return err
 			},
 		}},
-		{"members of a channel, 50", [2]func(context.Context, int) error{
+		{"members of a channel, 50", 1, [2]func(context.Context, int) error{
 			func(ctx context.Context, n int) error {
 				_, err := s.MembersOf(ctx, "ch_big", events.UserID(fmt.Sprintf("user %06d", n%100)), 50)
 				return err
@@ -187,7 +119,7 @@ func BenchmarkAgainstDriver(b *testing.B) {
 				return err
 			},
 		}},
-		{"channels of a user, 50", [2]func(context.Context, int) error{
+		{"channels of a user, 50", 1, [2]func(context.Context, int) error{
 			func(ctx context.Context, n int) error {
 				_, err := s.ChannelsOf(ctx, "ann", events.ChannelID(fmt.Sprintf("ch_%06d", n%100)), 50)
 				return err
@@ -207,8 +139,14 @@ func BenchmarkAgainstDriver(b *testing.B) {
 			},
 		}},
 	} {
-		for _, inFlight := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("%s/in flight %d", c.name, inFlight), func(b *testing.B) { compare(b, inFlight, c.do[0], c.do[1]) })
+		for _, inFlight := range storetest.InFlight {
+			b.Run(fmt.Sprintf("%s/%d", c.name, inFlight), func(b *testing.B) {
+				var calls atomic.Int64
+				numbered := func(do func(context.Context, int) error) storetest.Call {
+					return func(ctx context.Context, _ int) error { return do(ctx, int(calls.Add(1))) }
+				}
+				storetest.Duel{InFlight: inFlight, Size: c.size}.Run(b, numbered(c.do[0]), numbered(c.do[1]))
+			})
 		}
 	}
 }
@@ -221,7 +159,7 @@ func BenchmarkPages(b *testing.B) {
 	for _, size := range []int{100, 100_000} {
 		s := openStore(b, config(b))
 		fill(b, s, size)
-		for _, at := range []int{0, size / 2, size - 51} {
+		for _, at := range []int{0, size / 4, size - 51} {
 			b.Run(fmt.Sprintf("members of a channel/%d after %d", size, at), func(b *testing.B) {
 				for b.Loop() {
 					ms, err := s.MembersOf(b.Context(), "ch_big", events.UserID(fmt.Sprintf("user %06d", at)), 50)
@@ -255,7 +193,8 @@ func BenchmarkBytes(b *testing.B) {
 				}
 				require.NoError(b, cursor.Err())
 			}
-			b.ReportMetric(float64(bytes)/float64(n), "B/document")
+			b.ReportMetric(float64(bytes)/float64(n), "B/message")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

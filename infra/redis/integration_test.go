@@ -3,6 +3,7 @@
 package redis_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,13 +11,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,10 +27,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/ratelimit"
 	"github.com/chat-platform/chat/infra/ratelimit/ratelimittest"
 	"github.com/chat-platform/chat/infra/redis"
 	"github.com/chat-platform/chat/infra/servertest"
+	"github.com/chat-platform/chat/infra/storetest"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -270,34 +273,61 @@ func TestTLS(t *testing.T) {
 	require.Equal(t, 9, remaining(t, s))
 }
 
-// Benchmark is a call against a warm server, in turns with the same script by the
+// BenchmarkAgainstDriver compares limits and pages with the same scripts by the
 // bare driver.
-func Benchmark(b *testing.B) {
+func BenchmarkAgainstDriver(b *testing.B) {
 	cfg := config(b)
 	cfg.Timeout, cfg.PoolSize = 10*time.Second, 64
-	s := open(b, cfg)
+	s, c := open(b, cfg), openCache(b, cfg)
 	o, err := driver.ParseURL(cfg.URL)
 	require.NoError(b, err)
 	o.PoolSize, o.MaxRetries, o.ContextTimeoutEnabled, o.ReadTimeout = 64, -1, true, 10*time.Second
 	bare := driver.NewClient(o)
 	defer bare.Close()
-	source, err := os.ReadFile("take.lua")
-	require.NoError(b, err)
-	script := driver.NewScript(string(source))
-	rate := ratelimit.Rate{Count: 1_000_000, Per: time.Second, Burst: 1_000_000}
-	for _, inFlight := range []int{1, 16, 64} {
-		b.Run(strconv.Itoa(inFlight), func(b *testing.B) {
-			measure(b, inFlight, func(i int) error {
-				_, err := s.Take(b.Context(), ratelimit.Key{Limit: "send", User: users[i%len(users)]}, rate, 1)
-				return err
-			}, func(i int) error {
-				ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
-				defer cancel()
-				return script.Run(ctx, bare, []string{cfg.Prefix + string(users[i%len(users)])}, 1, 1_000_000, 1, 1, 1_000_000).Err()
-			})
-		})
+	script := func(file string) *driver.Script {
+		source, err := os.ReadFile(file)
+		require.NoError(b, err)
+		return driver.NewScript(string(source))
 	}
-	require.False(b, s.Degraded())
+	take, get := script("take.lua"), script("get.lua")
+	var users []events.UserID
+	for i := range 1000 {
+		users = append(users, events.UserID(fmt.Sprintf("user%04d", i)))
+	}
+	var calls atomic.Int64
+	user := func() events.UserID { return users[int(calls.Add(1))%len(users)] }
+	rate := ratelimit.Rate{Count: 1_000_000, Per: time.Second, Burst: 1_000_000}
+	c.Put(b.Context(), "ch_1", "1", bytes.Repeat([]byte("a page "), 2_000))
+	for _, side := range []struct {
+		name       string
+		ours, bare storetest.Call
+	}{
+		{"limit", func(ctx context.Context, _ int) error {
+			_, err := s.Take(ctx, ratelimit.Key{Limit: "send", User: user()}, rate, 1)
+			return err
+		}, func(ctx context.Context, _ int) error {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			return take.Run(ctx, bare, []string{cfg.Prefix + string(user())}, 1, 1_000_000, 1, 1, 1_000_000).Err()
+		}},
+		{"page of 14 KB", func(ctx context.Context, _ int) error {
+			if value, _ := c.Get(ctx, "ch_1", "1"); len(value) != 14_000 {
+				return fmt.Errorf("%d bytes", len(value))
+			}
+			return nil
+		}, func(ctx context.Context, _ int) error {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			return get.Run(ctx, bare, []string{cfg.Prefix + "cache:{ch_1}", cfg.Prefix + "cache:{ch_1}:1"}, "1", 2000).Err()
+		}},
+	} {
+		for _, inFlight := range storetest.InFlight {
+			b.Run(fmt.Sprintf("%s/%d", side.name, inFlight), func(b *testing.B) {
+				storetest.Duel{InFlight: inFlight, Size: 1}.Run(b, side.ours, side.bare)
+			})
+		}
+	}
+	require.False(b, s.Degraded() || c.Degraded())
 }
 
 func TestCacheOnRedis(t *testing.T) {
