@@ -163,17 +163,15 @@ func (s *Service) closeSpread(all []*session, code closeCode, reason string, spr
 	}
 }
 
-// closeAll closes every session in the background: they are to resume.
-func (s *Service) closeAll(code closeCode, reason string) {
+// anew closes every session, to have it resumed, and then does what none of them
+// may see. Nobody comes in meanwhile: who resumes finds it done.
+func (s *Service) anew(reason string, do func()) {
 	s.mu.Lock()
-	all := make([]*session, 0, len(s.sessions))
+	defer s.mu.Unlock()
 	for c := range s.sessions {
-		all = append(all, c)
+		c.close(CloseUnavailable, reason)
 	}
-	s.mu.Unlock()
-	for _, c := range all {
-		c.close(code, reason)
-	}
+	do()
 }
 
 // admit registers a session, unless the instance drains.
