@@ -56,7 +56,7 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 
 // direct asks any replica for one message.
 func (l *Log) direct(ctx context.Context, subject string, payload []byte) (stored, bool, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	m, err := l.nc.RequestWithContext(ctx, subject, payload)
 	if err != nil {
@@ -68,7 +68,7 @@ func (l *Log) direct(ctx context.Context, subject string, payload []byte) (store
 
 // leader asks the stream's leader for one message.
 func (l *Log) leader(ctx context.Context, stream string, req getRequest) (stored, bool, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	m, err := l.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, encode(req))
 	if err != nil {

@@ -73,7 +73,7 @@ func (o *ordered) open(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", ErrOtherLog, o.stream)
 	}
 	o.last = info.State.LastSeq
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := o.l.bounded(ctx)
 	defer cancel()
 	o.name = "ordered_" + nuid.Next()
 	cfg := jetstream.ConsumerConfig{
