@@ -27,6 +27,18 @@ PROFILE  := $(if $(COVER),-coverprofile='$(COVER)' -covermode=atomic)
 run: bin/chat ## build and start the whole platform on http://localhost:8080 (PORT=, DATA_DIR=)
 	@exec bin/chat run
 
+.PHONY: run-full
+run-full: bin/chat ## the same on all real servers, in containers: make stop-full, make clean-full
+	@exec bin/chat full
+
+.PHONY: stop-full
+stop-full: bin/chat ## stop the servers of run-full; their data stays
+	@bin/chat full stop
+
+.PHONY: clean-full
+clean-full: bin/chat ## remove the servers of run-full with their data
+	@bin/chat full clean
+
 .PHONY: build
 build: bin/chat functions services ## build every binary, static, into bin/
 
@@ -58,8 +70,8 @@ load: bin/chat ## send at a steady rate, measure sends and deliveries (RATE=1000
 	@bin/chat load -url '$(URL)' -rate '$(or $(RATE),1000)' -for '$(or $(FOR),20s)'
 
 .PHONY: rebuild
-rebuild: bin/chat ## drop the embedded stores and rebuild them from the log, to equal checksums (DATA_DIR=)
-	@bin/chat rebuild
+rebuild: bin/chat ## rebuild views from the log, while the platform serves or not (V=messages|metadata|search|all, DATA_DIR=)
+	@bin/chat rebuild '$(or $(V),all)'
 
 ##@ Test
 .PHONY: test
@@ -73,15 +85,28 @@ cover: ## tests with coverage, and the gate: 80 % of every package
 	@.ci/cover coverage.out
 
 # Packages with tests that need a server.
-INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra))))
+INTEGRATION = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' '^//go:build integration' infra functions local | grep -v '^local/outage/'))))
 
 .PHONY: test-integration
-test-integration: ## the adapters against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
+test-integration: ## adapters and platform against the real servers, in containers or at CASSANDRA_URL=, MONGODB_URL= …
 	$(TESTENV) $(GO) test $(RACE) -tags integration -p 1 -timeout 20m $(if $(T),-run '$(T)') $(PROFILE) $(INTEGRATION)
+
+.PHONY: test-outage
+test-outage: ## each server killed for a minute under traffic, and nothing lost (OUTAGE=60s, T=TestOutages/Redis)
+	$(TESTENV) $(GO) test $(RACE) -tags integration -v -timeout 30m $(if $(T),-run '$(T)') ./local/outage/
 
 .PHONY: test-e2e
 test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
 	@cd local/e2e && npm ci --silent --no-fund --no-audit && npm test
+
+.PHONY: test-e2e-keycloak
+test-e2e-keycloak: bin/chat functions ## the same journeys, by people who log in at a real Keycloak (container, or KEYCLOAK_URL=)
+	@cd local/e2e && npm ci --silent --no-fund --no-audit
+	$(GO) test -tags e2e -count=1 -timeout 30m ./local/e2e
+
+.PHONY: test-full
+test-full: bin/chat functions ## journeys and a corpus replay on all real servers, in containers of their own
+	@.ci/full
 
 .PHONY: test-func
 test-func: bin/chat functions ## `func invoke` against a function started as a plain process
@@ -136,4 +161,4 @@ $(VULN):
 help:
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET [VARIABLE=value …]"} \
 	/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	/^[a-z0-9-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

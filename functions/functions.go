@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/hot"
 )
 
 // What the front door is made of, for those outside this folder.
@@ -28,10 +29,21 @@ type (
 	Verifier = frontdoor.Verifier
 	// Limiter says how often a caller may call.
 	Limiter = frontdoor.Limiter
+	// Pages keeps the latest pages of busy channels.
+	Pages = hot.Pages
+	// PagesConfig says how many.
+	PagesConfig = hot.Config
+	// SharedPages is what processes share of them.
+	SharedPages = hot.Shared
 )
 
 // NotFound answers every request with the problem of status 404.
 var NotFound = frontdoor.NotFound
+
+// NewPages makes what keeps pages; shared and reg may be nil.
+func NewPages(cfg PagesConfig, shared SharedPages, reg prometheus.Registerer) *Pages {
+	return hot.New(cfg, shared, reg)
+}
 
 // NewMux makes a mux with the functions mounted on it: the REST routes and
 // POST /functions/<name>.

@@ -20,6 +20,7 @@ import (
 // Log is what commands and queries need of the log.
 type Log interface {
 	addmembers.Log
+	channelhistory.Log
 	createchannel.Log
 	joinchannel.Log
 	leavechannel.Log
@@ -51,6 +52,7 @@ type Deps struct {
 	Messages Messages
 	Metadata Metadata
 	Index    Index
+	Pages    *Pages // keeps channels' latest pages; nothing does if nil
 	Serving
 }
 
@@ -66,7 +68,7 @@ func Public(d Deps) []*Function {
 	send := sendmessage.New(d.Log, members, originals)
 	sendAll := sendmessages.New(d.Log, members, originals)
 	list := listchannels.New(d.Log, d.Metadata)
-	history := channelhistory.New(d.Log, members, d.Messages)
+	history := channelhistory.New(d.Log, members, d.Messages, d.Pages)
 	search := searchmessages.New(d.Log, members, d.Metadata, d.Index)
 	return []*Function{
 		frontdoor.Command(createchannel.Spec, create.Handle, d.options(create)...),

@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,9 @@ import (
 
 var tracer = otel.Tracer("github.com/chat-platform/chat/infra/cassandra")
 
+// writing is the operation that makes missing tables anew.
+const writing = "put_messages"
+
 // call runs f: traced, measured, and its error given a kind and the words.
 func (s *Store) call(ctx context.Context, operation string, f func(context.Context) error, words string, args ...any) error {
 	start := time.Now()
@@ -26,6 +30,12 @@ func (s *Store) call(ctx context.Context, operation string, f func(context.Conte
 	}
 	if err == nil {
 		err = f(traced)
+	}
+	if isMissing(err) {
+		err = fmt.Errorf("%w: %w", events.ErrUnavailable, err)
+		if operation == writing {
+			s.recreate(ctx)
+		}
 	}
 	if err != nil {
 		err = fail(err, words, args...)

@@ -20,6 +20,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/cassandra"
 	"github.com/chat-platform/chat/infra/servertest"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/storetest"
 )
 
@@ -98,12 +99,47 @@ func emptied(t *testing.T, open opener) func(t *testing.T) storetest.Messages {
 	}
 }
 
+// generations of a view are tables of one keyspace.
+func generations(open opener) storetest.Generations[storetest.Messages] {
+	return func(t *testing.T) func(int) storetest.Messages {
+		cfg := config(t)
+		dropAfter(t, cfg)
+		return func(generation int) storetest.Messages {
+			cfg.Generation = generation
+			return openOn(t, cfg, open, nil)
+		}
+	}
+}
+
+// What somebody drops is made anew by the next write; what it held comes back by
+// a rebuild.
+func TestDroppedTables(t *testing.T) {
+	cfg := config(t)
+	dropAfter(t, cfg)
+	cfg.Generation = 3
+	s := openOn(t, cfg, cassandra.OpenObserved, nil)
+	ms := conversation(1, 1, 20)
+	require.NoError(t, s.PutMessages(t.Context(), ms))
+	for _, stmt := range []string{"DROP TABLE " + cfg.Keyspace + ".messages_3", "DROP KEYSPACE " + cfg.Keyspace} {
+		require.NoError(t, s.Session().Query(stmt).ExecContext(t.Context()))
+		_, err := s.History(t.Context(), events.HistoryQuery{Channel: channel, Limit: 1})
+		require.ErrorIs(t, err, events.ErrUnavailable, "reads do not pretend that it is empty")
+		err = s.PutMessages(t.Context(), ms)
+		require.ErrorIs(t, err, events.ErrUnavailable)
+		require.Eventually(t, func() bool {
+			err = s.PutMessages(t.Context(), ms)
+			return err == nil
+		}, time.Minute, 100*time.Millisecond, "it is made anew: %v", err)
+		holds(t, s, ms)
+	}
+}
+
 func TestMessages(t *testing.T) {
-	storetest.TestMessages(t, emptied(t, cassandra.OpenObserved))
+	storetest.TestMessages(t, emptied(t, cassandra.OpenObserved), generations(cassandra.OpenObserved))
 }
 
 func TestMessagesOnAllLevels(t *testing.T) {
-	storetest.TestMessages(t, emptied(t, cassandra.OpenSmall))
+	storetest.TestMessages(t, emptied(t, cassandra.OpenSmall), generations(cassandra.OpenSmall))
 }
 
 const channel = events.ChannelID("ch_a")
@@ -137,7 +173,7 @@ func sumsOf(t testing.TB, ms []events.Message) map[events.ChannelID]events.Check
 // holds checks everything that can be read.
 func holds(t *testing.T, s *cassandra.Store, want []events.Message) {
 	t.Helper()
-	sums, err := s.Checksums(t.Context())
+	sums, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Equal(t, sumsOf(t, want), sums)
 	page, err := s.History(t.Context(), events.HistoryQuery{Channel: channel, Limit: len(want) + 5})
@@ -399,7 +435,7 @@ func TestInvalidMessages(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.Condition(t, func() bool { return events.IsPermanent(err) || strings.Contains(err.Error(), "at most") })
 	}
-	sums, err := s.Checksums(t.Context())
+	sums, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Empty(t, sums, "nothing of such a batch is written")
 	for _, id := range []events.ChannelID{"", events.ChannelID(strings.Repeat("x", 2000))} {
@@ -483,7 +519,7 @@ func TestServerKilled(t *testing.T) {
 	require.ErrorIs(t, err, events.ErrUnavailable)
 	_, err = s.MessagesByID(t.Context(), channel, []events.MessageID{ms[0].ID})
 	require.ErrorIs(t, err, events.ErrUnavailable)
-	_, err = s.Checksums(t.Context())
+	_, err = s.Checksums(t.Context(), stores.All)
 	require.ErrorIs(t, err, events.ErrUnavailable)
 	require.ErrorIs(t, s.Ping(t.Context()), events.ErrUnavailable)
 	srv.Restart(t)

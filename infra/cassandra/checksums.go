@@ -12,26 +12,26 @@ import (
 // asked for while these are worked on.
 const scanPage = 2_000
 
-// Checksums sums all messages, by channel. It reads everything, in the order of
-// the partitions' tokens.
-func (s *Store) Checksums(ctx context.Context) (sums map[events.ChannelID]events.Checksum, err error) {
+// Checksums sums the messages with a sequence of at most through, by channel. It
+// reads everything, in the order of the partitions' tokens.
+func (s *Store) Checksums(ctx context.Context, through uint64) (sums map[events.ChannelID]events.Checksum, err error) {
 	err = s.call(ctx, "checksums", func(ctx context.Context) error {
-		sums, err = s.checksums(ctx)
+		sums, err = s.checksums(ctx, through)
 		return err
 	}, "checksum messages")
 	return sums, err
 }
 
-func (s *Store) checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
+func (s *Store) checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error) {
 	sums := map[events.ChannelID]events.Checksum{}
 	var channel string
 	var failed error
-	q := s.session.Query("SELECT " + rowColumns + ", channel FROM messages").PageSize(scanPage).Prefetch(0.5)
+	q := s.session.Query(s.table("SELECT " + rowColumns + ", channel FROM messages")).PageSize(scanPage).Prefetch(0.5)
 	err := s.query(ctx, q, func(i *gocql.Iter) {
 		scan := newScanner(i, &channel)
 		for scan.next() && failed == nil {
 			m := scan.row.m
-			if scan.row.state != 0 || m.ID == "" { // what is marked is counted elsewhere, or not at all
+			if scan.row.state != 0 || m.ID == "" || m.Seq > through { // what is marked is counted elsewhere, or not at all
 				continue
 			}
 			m.ChannelID = events.ChannelID(channel)

@@ -38,6 +38,7 @@ type Config struct {
 	Connections int           `env:"CASSANDRA_CONNECTIONS" envDefault:"4"`        // to each node
 	InFlight    int           `env:"CASSANDRA_IN_FLIGHT" envDefault:"256"`        // requests of all callers together
 
+	Generation int                   `env:"-"` // of the view: its tables' names end with it, from 2 on
 	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
 	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 
@@ -18,6 +19,16 @@ var unavailable = []error{
 	gocql.ErrNoConnections, gocql.ErrConnectionClosed, gocql.ErrTimeoutNoResponse, gocql.ErrSessionClosed,
 	gocql.ErrNoStreams, gocql.ErrUnavailable, gocql.ErrNoHosts, gocql.ErrNoConnectionsStarted,
 	context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+}
+
+// isMissing tells whether somebody has dropped the tables, or the keyspace.
+func isMissing(err error) bool {
+	e, ok := errors.AsType[gocql.RequestError](err)
+	if !ok || e.Code() != gocql.ErrCodeInvalid && e.Code() != gocql.ErrCodeConfig {
+		return false
+	}
+	words := strings.ToLower(e.Message())
+	return strings.Contains(words, "unconfigured table") || strings.Contains(words, "does not exist") || strings.Contains(words, "doesn't exist")
 }
 
 // kindOf is the kind of a driver's error, nil if it has none.

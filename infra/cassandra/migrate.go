@@ -70,7 +70,9 @@ type migrator struct {
 // lockTime is for how long a migrator that died holds up the others.
 const lockTime = 30 * time.Second
 
-func migrate(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) error {
+// migrate does nothing where the last migration is on record, unless anew says
+// that the tables may be gone all the same.
+func migrate(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig, anew bool) error {
 	all, last, err := migrations()
 	if err != nil {
 		return err
@@ -84,7 +86,7 @@ func migrate(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) erro
 	defer session.Close()
 	m := migrator{cfg, session, rand.Text()}
 	version, err := m.version(ctx)
-	if err != nil || version >= last {
+	if err != nil || version >= last && !anew {
 		return err
 	}
 	if err := m.bootstrap(ctx); err != nil {
@@ -94,6 +96,9 @@ func migrate(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) erro
 		version, err := m.version(ctx)
 		if err != nil {
 			return err
+		}
+		if anew {
+			version = 0
 		}
 		for n := version + 1; n <= last; n++ {
 			for _, stmt := range all[n] {
@@ -109,10 +114,10 @@ func migrate(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) erro
 	})
 }
 
-// qualified puts the keyspace before the table: the connection has none, since
-// the keyspace may just have been made.
+// qualified puts the keyspace before the generation's table: the connection has
+// none, since the keyspace may just have been made.
 func (m migrator) qualified(stmt string) string {
-	return strings.Replace(stmt, "CREATE TABLE IF NOT EXISTS ", "CREATE TABLE IF NOT EXISTS "+m.cfg.Keyspace+".", 1)
+	return strings.Replace(renamed(stmt, m.cfg.suffix()), "CREATE TABLE IF NOT EXISTS ", "CREATE TABLE IF NOT EXISTS "+m.cfg.Keyspace+".", 1)
 }
 
 // version is that of the last migration, 0 if there was none.
@@ -125,7 +130,7 @@ func (m migrator) version(ctx context.Context) (int, error) {
 	}
 	var version *int
 	if err == nil {
-		err = m.session.Query("SELECT MAX(version) FROM "+m.cfg.Keyspace+".schema_versions WHERE part = 'messages'").ScanContext(ctx, &version)
+		err = m.session.Query("SELECT MAX(version) FROM "+m.cfg.Keyspace+".schema_versions WHERE part = ?", m.cfg.part()).ScanContext(ctx, &version)
 	}
 	if err != nil || version == nil {
 		return 0, err
@@ -134,8 +139,8 @@ func (m migrator) version(ctx context.Context) (int, error) {
 }
 
 func (m migrator) record(ctx context.Context, version int) error {
-	return m.session.Query("INSERT INTO "+m.cfg.Keyspace+".schema_versions (part, version, at) VALUES ('messages', ?, ?)",
-		version, time.Now()).ExecContext(ctx)
+	return m.session.Query("INSERT INTO "+m.cfg.Keyspace+".schema_versions (part, version, at) VALUES (?, ?, ?)",
+		m.cfg.part(), version, time.Now()).ExecContext(ctx)
 }
 
 // bootstrap makes the keyspace and the two tables that migrations themselves

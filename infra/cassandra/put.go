@@ -35,7 +35,7 @@ func (s *Store) PutMessages(ctx context.Context, ms []events.Message) error {
 	if len(ms) == 0 {
 		return nil
 	}
-	return s.call(ctx, "put_messages", func(ctx context.Context) error { return s.putAll(ctx, ms) }, "write %d messages", len(ms))
+	return s.call(ctx, writing, func(ctx context.Context) error { return s.putAll(ctx, ms) }, "write %d messages", len(ms))
 }
 
 func (s *Store) putAll(ctx context.Context, ms []events.Message) error {
@@ -189,13 +189,13 @@ func (s *Store) putRows(ctx context.Context, rows []row, fullAt uint64) error {
 		b := s.session.Batch(gocql.UnloggedBatch).DefaultTimestamp(false)
 		n, size := 0, 0
 		for ; n < len(rows) && n < batchRows && rows[n].partition == rows[0].partition && (n == 0 || size+len(rows[n].m.Text) <= batchBytes); n++ {
-			b.Query(insertRow, rows[n].values()...)
+			b.Query(s.table(insertRow), rows[n].values()...)
 			size += len(rows[n].m.Text) + 200
 		}
 		err := s.slot(ctx)
 		if err == nil {
 			if n == 1 {
-				err = s.session.Query(insertRow, rows[0].values()...).ExecContext(ctx)
+				err = s.session.Query(s.table(insertRow), rows[0].values()...).ExecContext(ctx)
 			} else {
 				err = b.ExecContext(ctx)
 			}

@@ -10,10 +10,12 @@ import (
 	"github.com/chat-platform/chat/events"
 )
 
-// States of a row; null is a message.
+// States of a row; null is a message. Of two marks with the same timestamp
+// Cassandra keeps the greater: a copy whose message turns out to be a duplicate
+// is hidden too.
 const (
-	stateDuplicate = 1 // of a message with a lower sequence: hidden
-	stateCopy      = 2 // of a row on a higher level
+	stateCopy      = 1 // of a row on a higher level
+	stateDuplicate = 2 // of a message with a lower sequence: hidden
 )
 
 // stored is a row.

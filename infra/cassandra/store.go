@@ -20,6 +20,7 @@ type Store struct {
 	cfg     Config
 	session *gocql.Session
 	shape   shape
+	names   names
 	fills   *fills
 	slots   *semaphore.Weighted // requests under way
 	up      *hostSet
@@ -29,6 +30,7 @@ type Store struct {
 
 	closed atomic.Bool
 	once   sync.Once
+	mend   sync.Mutex
 }
 
 // Open connects, and makes the keyspace and its tables if they are missing,
@@ -41,11 +43,11 @@ func open(ctx context.Context, cfg Config, sh shape, observer gocql.QueryObserve
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, cfg, cluster); err != nil {
+	if err := migrate(ctx, cfg, cluster, false); err != nil {
 		return nil, fail(err, "open messages store at %v", cfg.Hosts)
 	}
 	s := &Store{
-		cfg: cfg, shape: sh, fills: newFills(), slots: semaphore.NewWeighted(int64(cfg.InFlight)), up: newHostSet(),
+		cfg: cfg, shape: sh, names: names{suffix: cfg.suffix()}, fills: newFills(), slots: semaphore.NewWeighted(int64(cfg.InFlight)), up: newHostSet(),
 		seconds: newSeconds(cfg.Registerer),
 		spec:    &gocql.SimpleSpeculativeExecution{NumAttempts: 1, TimeoutDelay: max(cfg.Speculate, 1)},
 	}
@@ -82,7 +84,7 @@ func connect(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) (*go
 
 // read prepares a query that may be asked of two nodes at once.
 func (s *Store) read(stmt string, args ...any) *gocql.Query {
-	q := s.session.Query(stmt, args...)
+	q := s.session.Query(s.table(stmt), args...)
 	// With one node there is nobody to ask, and the driver then fails the query.
 	if s.cfg.Speculate > 0 && s.up.count.Load() > 1 {
 		q = q.SetSpeculativeExecutionPolicy(s.spec)
@@ -101,7 +103,7 @@ func (s *Store) exec(ctx context.Context, stmt string, args ...any) error {
 		return err
 	}
 	defer s.release()
-	return s.session.Query(stmt, args...).ExecContext(ctx)
+	return s.session.Query(s.table(stmt), args...).ExecContext(ctx)
 }
 
 // query runs a query; f takes the rows.
@@ -118,14 +120,59 @@ func (s *Store) query(ctx context.Context, q *gocql.Query, f func(*gocql.Iter)) 
 // truncateTimeout is a little more than what nodes give themselves.
 const truncateTimeout = 70 * time.Second
 
+// tables of the view. The index comes first: a writer in between leaves an entry
+// without rows then, not rows out of sight.
+var tables = []string{"channel_buckets", "message_ids", "messages"}
+
 // Reset drops all messages, by truncating the tables, which takes all nodes and
 // up to a minute. Cassandra keeps a snapshot unless its auto_snapshot is off.
 func (s *Store) Reset(ctx context.Context) error {
-	return s.call(ctx, "reset", s.reset, "reset messages")
+	return s.call(ctx, "reset", func(ctx context.Context) error {
+		if err := s.define(ctx, "TRUNCATE "); err != nil {
+			return err
+		}
+		s.fills.clear()
+		return nil
+	}, "reset messages")
 }
 
-func (s *Store) reset(ctx context.Context) error {
-	// Truncating takes longer than requests may.
+// Drop removes the tables of this generation. Cassandra keeps a snapshot unless
+// its auto_snapshot is off.
+func (s *Store) Drop(ctx context.Context) error {
+	return s.call(ctx, "drop", func(ctx context.Context) error {
+		err := s.exec(ctx, "DELETE FROM schema_versions WHERE part = ?", s.cfg.part())
+		if err == nil {
+			err = s.define(ctx, "DROP TABLE IF EXISTS ")
+		}
+		if err == nil || isMissing(err) {
+			err = s.Close()
+		}
+		return err
+	}, "drop messages%s", s.names.suffix)
+}
+
+// recreate makes tables that somebody has dropped. What was in them comes back
+// by a rebuild.
+func (s *Store) recreate(ctx context.Context) {
+	if !s.mend.TryLock() {
+		return // somebody is at it
+	}
+	defer s.mend.Unlock()
+	cluster, err := s.cfg.cluster()
+	if err == nil {
+		err = migrate(ctx, s.cfg, cluster, true)
+	}
+	s.fills.clear()
+	if err != nil {
+		s.cfg.Logger.Warn("cassandra: tables are missing and cannot be made", "keyspace", s.cfg.Keyspace, "error", err)
+		return
+	}
+	s.cfg.Logger.Warn("cassandra: tables were missing and are made anew, empty: rebuild the messages view", "keyspace", s.cfg.Keyspace)
+}
+
+// define runs a statement for each table, over a connection of its own: this
+// takes longer than requests may.
+func (s *Store) define(ctx context.Context, what string) error {
 	cluster, err := s.cfg.cluster()
 	if err != nil {
 		return err
@@ -136,14 +183,11 @@ func (s *Store) reset(ctx context.Context) error {
 		return err
 	}
 	defer session.Close()
-	// The index first: a writer in between leaves an entry without rows then, not
-	// rows out of sight.
-	for _, table := range []string{"channel_buckets", "message_ids", "messages"} {
-		if err := session.Query("TRUNCATE " + table).ExecContext(ctx); err != nil {
-			return fmt.Errorf("truncate %s: %w", table, err)
+	for _, table := range tables {
+		if err := session.Query(what + table + s.names.suffix).ExecContext(ctx); err != nil {
+			return fmt.Errorf("%s%s: %w", what, table, err)
 		}
 	}
-	s.fills.clear()
 	return nil
 }
 

@@ -24,7 +24,13 @@ func (s *Store) IndexMessages(ctx context.Context, ms []events.Message) error {
 	if s.config.WaitVisible {
 		path += "&refresh=wait_for"
 	}
-	if err := s.index(ctx, path, ms); err != nil {
+	err := s.index(ctx, path, ms)
+	if refused(err, http.StatusNotFound, "index_not_found_exception") { // somebody has deleted it; what it held comes back by a rebuild
+		if e := s.migrate(ctx); e != nil {
+			err = fmt.Errorf("%w; it cannot be made anew: %w", err, e)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("index %d messages from %s: %w", len(ms), ms[0].ID, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"time"
 
 	driver "github.com/elastic/go-elasticsearch/v8"
@@ -25,6 +26,8 @@ type Config struct {
 	Index    string `env:"ELASTICSEARCH_INDEX" envDefault:"messages"` // name of the alias
 	Shards   int    `env:"ELASTICSEARCH_SHARDS" envDefault:"1"`       // of indices yet to be created
 	Replicas int    `env:"ELASTICSEARCH_REPLICAS" envDefault:"1"`     // of indices yet to be created; 0 on a single node
+
+	Generation int `env:"-"` // of the view: the alias's name ends with it, from 2 on
 
 	RefreshInterval time.Duration `env:"ELASTICSEARCH_REFRESH_INTERVAL" envDefault:"500ms"` // how soon writes can be searched
 	WaitVisible     bool          `env:"ELASTICSEARCH_WAIT_VISIBLE" envDefault:"true"`      // IndexMessages waits for that
@@ -53,6 +56,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: ELASTICSEARCH_INDEX %q: expected a to z, digits, _ and -, at most 100", events.ErrInvalid, c.Index)
 	case c.Shards < 0 || c.Replicas < 0 || c.RefreshInterval < 0 || c.Timeout < 0 || c.Attempts < 0 || c.RetryWait < 0 || c.BulkBytes < 0:
 		return c, fmt.Errorf("%w: numbers and durations of ELASTICSEARCH_… must not be negative", events.ErrInvalid)
+	}
+	if c.Generation > 1 {
+		c.Index += "-g" + strconv.Itoa(c.Generation)
 	}
 	return c, nil
 }

@@ -3,9 +3,9 @@
 // An index is called NAME-000001, NAME-000002, …; everybody reads and writes
 // through the alias NAME, which points to exactly one of them. [Open] makes the
 // index template (template.json), the first index and the alias where they are
-// missing; any number of processes may do so at once. [Store.Reindex] builds the
-// next index beside the live one and moves the alias; reads go on all the time
-// and writes pause for the last few of them only. [Store.Outdated] tells when
+// missing; any number of processes may do so at once. A later generation of the
+// view has an alias, a template and indices of its own, NAME-g2-000001 say; a
+// rebuild from the log fills it beside the live one. [Store.Outdated] tells when
 // that is due.
 //
 // A document is a message as it is in the log, whole: the view's checksums equal

@@ -25,9 +25,9 @@ func (r *refusal) Unwrap() error {
 	switch {
 	case r.status == http.StatusTooManyRequests, r.status == http.StatusRequestTimeout, r.status >= 500:
 		return events.ErrUnavailable
-	case r.kind == "cluster_block_exception": // the last moments of a reindex, or a full disk
+	case r.kind == "cluster_block_exception": // a full disk, say
 		return events.ErrUnavailable
-	case r.status == http.StatusNotFound: // an index that was replaced just now, or somebody dropped it
+	case r.status == http.StatusNotFound: // an index that was replaced just now, or that somebody has dropped
 		return events.ErrUnavailable
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden: // our credentials, not the caller's
 		return events.ErrUnavailable

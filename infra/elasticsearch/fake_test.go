@@ -21,7 +21,7 @@ type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	indices  map[string]*index
-	alias    string // the index that "messages" points to
+	aliases  map[string]string // the index that each points to
 	requests []string
 	// refuse answers a request instead (status 0: doesn't), item an item.
 	refuse func(r *http.Request, body []byte) (status int, answer string)
@@ -29,20 +29,18 @@ type server struct {
 }
 
 type index struct {
-	docs    map[string]doc
-	meta    any
-	blocked bool
-	writes  int64
+	docs map[string]doc
+	meta any
 }
 
 type doc struct {
-	version, write int64
-	seq            uint64
-	source         json.RawMessage
+	version int64
+	seq     uint64
+	source  json.RawMessage
 }
 
 func newServer(t *testing.T) *server {
-	s := &server{indices: map[string]*index{}}
+	s := &server{indices: map[string]*index{}, aliases: map[string]string{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)
 	return s
@@ -80,28 +78,36 @@ func (s *server) answer(r *http.Request, body []byte) (int, string) {
 	switch {
 	case name == "_index_template", name == "_pit" && r.Method == http.MethodDelete:
 		return 200, `{}`
-	case name == "_alias" && s.alias == "":
-		return 404, `{"error":"alias [messages] missing","status":404}`
+	case name == "_alias" && s.aliases[action] == "":
+		return 404, `{"error":"alias missing","status":404}`
 	case name == "_alias":
-		return 200, fmt.Sprintf(`{%q:{"aliases":{"messages":{}}}}`, s.alias)
+		return 200, fmt.Sprintf(`{%q:{"aliases":{%q:{}}}}`, s.aliases[action], action)
 	case name == "_aliases":
 		return 200, s.actions(request["actions"].([]any))
 	case name == "_search": // by point in time, whose id is the index's name
 		return s.search(request["pit"].(map[string]any)["id"].(string), request)
 	case action == "_alias":
-		b, _ := json.Marshal(s.indices)
+		found := map[string]*index{}
+		for n, i := range s.indices {
+			if strings.HasPrefix(n, strings.TrimSuffix(name, "*")) {
+				found[n] = i
+			}
+		}
+		b, _ := json.Marshal(found)
 		return 200, string(b)
 	case action == "" && r.Method == http.MethodPut && s.indices[name] != nil:
 		return 400, failure("resource_already_exists_exception")
 	case action == "" && r.Method == http.MethodPut:
 		s.indices[name] = &index{docs: map[string]doc{}, meta: map[string]int{"version": 1}}
-		if request["aliases"] != nil {
-			s.alias = name
+		if aliases, ok := request["aliases"].(map[string]any); ok {
+			for a := range aliases {
+				s.aliases[a] = name
+			}
 		}
 		return 200, `{}`
 	}
-	if name == "messages" {
-		name = s.alias
+	if to, ok := s.aliases[name]; ok {
+		name = to
 	}
 	i := s.indices[name]
 	if i == nil {
@@ -116,16 +122,7 @@ func (s *server) answer(r *http.Request, body []byte) (int, string) {
 		return s.search(name, request)
 	case "_pit":
 		return 200, fmt.Sprintf(`{"id":%q}`, name)
-	case "_count":
-		return 200, fmt.Sprintf(`{"count":%d}`, len(i.docs))
-	case "_block/write", "_settings":
-		i.blocked = action != "_settings"
-	case "_stats":
-		return 200, fmt.Sprintf(`{"indices":{%q:{"shards":{"0":[{"routing":{"primary":false}},{"routing":{"primary":true},"seq_no":{"local_checkpoint":%d}}]}}}}`, name, i.writes-1)
 	case "_mapping":
-		if r.Method == http.MethodPut {
-			i.meta = request["_meta"]
-		}
 		b, _ := json.Marshal(map[string]any{name: map[string]any{"mappings": map[string]any{"_meta": i.meta}}})
 		return 200, string(b)
 	case "_refresh":
@@ -140,7 +137,7 @@ func (s *server) actions(actions []any) string {
 		for kind, args := range a.(map[string]any) {
 			index := args.(map[string]any)["index"].(string)
 			if kind == "add" {
-				s.alias = index
+				s.aliases[args.(map[string]any)["alias"].(string)] = index
 			} else {
 				delete(s.indices, index)
 			}
@@ -171,13 +168,10 @@ func (s *server) bulk(i *index, body []byte) string {
 		switch {
 		case json.Unmarshal(pair[1], &d) != nil:
 			status, kind = 400, "document_parsing_exception"
-		case i.blocked:
-			status, kind = 403, "cluster_block_exception"
 		case status == 201 && i.docs[id].version > action.Index.Version:
 			status, kind = 409, "version_conflict_engine_exception"
 		case status == 201:
-			i.docs[id] = doc{action.Index.Version, i.writes, d.Seq, pair[1]}
-			i.writes++
+			i.docs[id] = doc{action.Index.Version, d.Seq, pair[1]}
 		}
 		failed = failed || status != 201
 		items = append(items, fmt.Sprintf(`{"index":{"status":%d,"error":{"type":%q}}}`, status, kind))
@@ -186,7 +180,7 @@ func (s *server) bulk(i *index, body []byte) string {
 }
 
 // search finds all documents, newest first, below a bound of seq or after one
-// of them, above a _seq_no.
+// of them, up to another one.
 func (s *server) search(name string, request map[string]any) (int, string) {
 	i := s.indices[name]
 	if i == nil {
@@ -194,7 +188,7 @@ func (s *server) search(name string, request map[string]any) (int, string) {
 	}
 	query, _ := json.Marshal(request["query"])
 	var bound struct {
-		Range map[string]struct{ Gt float64 }
+		Range map[string]struct{ Lte float64 }
 		Bool  struct {
 			Filter []struct {
 				Range map[string]struct{ Lt float64 }
@@ -202,9 +196,9 @@ func (s *server) search(name string, request map[string]any) (int, string) {
 		}
 	}
 	_ = json.Unmarshal(query, &bound)
-	since, before := int64(-1), float64(1<<63)
-	if r, ok := bound.Range["_seq_no"]; ok {
-		since = int64(r.Gt)
+	through, before := float64(1<<63), float64(1<<63)
+	if r, ok := bound.Range["seq"]; ok {
+		through = r.Lte
 	}
 	for _, f := range bound.Bool.Filter {
 		if r, ok := f.Range["seq"]; ok {
@@ -217,7 +211,7 @@ func (s *server) search(name string, request map[string]any) (int, string) {
 	docs := slices.SortedFunc(maps.Values(i.docs), func(a, b doc) int { return int(int64(b.seq) - int64(a.seq)) })
 	var hits []string
 	for _, d := range docs {
-		if d.write > since && float64(d.seq) < before && len(hits) < int(request["size"].(float64)) {
+		if float64(d.seq) <= through && float64(d.seq) < before && len(hits) < int(request["size"].(float64)) {
 			hits = append(hits, fmt.Sprintf(`{"_source":%s,"sort":[%d]}`, d.source, d.seq))
 		}
 	}

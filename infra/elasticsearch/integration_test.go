@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/elasticsearch"
 	"github.com/chat-platform/chat/infra/servertest"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/storetest"
 )
 
@@ -27,11 +27,17 @@ func configOf(t testing.TB, url string) elasticsearch.Config {
 	c := elasticsearch.Config{URLs: []string{url}, Index: servertest.Name(t)}
 	t.Cleanup(func() {
 		var found map[string]any
-		request(t, url, http.MethodGet, "/"+c.Index+"-0*/_alias", nil, &found)
+		request(t, url, http.MethodGet, "/"+c.Index+"-*/_alias", nil, &found) // all generations
 		for index := range found {
 			request(t, url, http.MethodDelete, "/"+index, nil, nil)
 		}
-		request(t, url, http.MethodDelete, "/_index_template/"+c.Index, nil, nil)
+		var templates struct {
+			All []struct{ Name string } `json:"index_templates"`
+		}
+		request(t, url, http.MethodGet, "/_index_template/"+c.Index+"*", nil, &templates)
+		for _, template := range templates.All {
+			request(t, url, http.MethodDelete, "/_index_template/"+template.Name, nil, nil)
+		}
 	})
 	return c
 }
@@ -44,7 +50,14 @@ func open(t testing.TB, c elasticsearch.Config) *elasticsearch.Store {
 }
 
 func TestSearch(t *testing.T) {
-	storetest.TestSearch(t, func(t *testing.T) storetest.Search { return open(t, configOf(t, servertest.Elasticsearch(t))) })
+	storetest.TestSearch(t, func(t *testing.T) storetest.Search { return open(t, configOf(t, servertest.Elasticsearch(t))) },
+		func(t *testing.T) func(int) storetest.Search {
+			c := configOf(t, servertest.Elasticsearch(t))
+			return func(generation int) storetest.Search {
+				c.Generation = generation
+				return open(t, c)
+			}
+		})
 }
 
 // indices of a view, and where its alias points.
@@ -90,10 +103,12 @@ func TestOpenBySeveral(t *testing.T) {
 	outdated, err = s.Outdated(t.Context())
 	require.NoError(t, err)
 	require.True(t, outdated)
-	require.NoError(t, s.Reindex(t.Context()))
-	outdated, err = s.Outdated(t.Context())
+	c.Generation = 2
+	next := open(t, c)
+	t.Cleanup(func() { require.NoError(t, open(t, c).Drop(context.WithoutCancel(t.Context()))) })
+	outdated, err = next.Outdated(t.Context())
 	require.NoError(t, err)
-	require.False(t, outdated)
+	require.False(t, outdated, "the next generation")
 }
 
 func TestWaitVisible(t *testing.T) {
@@ -162,94 +177,23 @@ func TestPressure(t *testing.T) {
 	requireHolds(t, s, messages(100))
 }
 
-// Writers and readers go on during two reindexes; nothing is lost, and no
-// search misses what was there before it.
-func TestReindexWhileOthersWrite(t *testing.T) {
-	c := configOf(t, servertest.Elasticsearch(t))
-	c.Shards = 2
-	s := open(t, c)
-	const before, writers, each = 3_000, 4, 1_000
-	all := messages(before + writers*each)
-	require.NoError(t, s.IndexMessages(t.Context(), all[:before]))
-	late := all[7]
-	late.Seq, late.Text = late.Seq+1_000_000, "a duplicate"
-
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var writing, reading sync.WaitGroup
-	errs := make([]error, writers)
-	unavailable := make([]int, writers)
-	for w := range writers {
-		own := open(t, c) // as other processes have
-		writing.Go(func() {
-			mine := all[before+w*each:][:each]
-			for len(mine) > 0 && errs[w] == nil {
-				err := own.IndexMessages(ctx, append(mine[:10:10], late))
-				switch {
-				case errors.Is(err, events.ErrUnavailable): // as the source does: again
-					unavailable[w]++
-				case err != nil:
-					errs[w] = err
-				default:
-					mine = mine[10:]
-				}
-			}
-		})
-	}
-	require.NoError(t, s.Refresh(ctx))
-	var readErr error
-	searches := 0
-	reading.Go(func() {
-		for ctx.Err() == nil && readErr == nil {
-			page, err := s.SearchMessages(ctx, events.SearchQuery{Text: "number 17", Channels: []events.ChannelID{all[0].ChannelID}, Before: before, Limit: 500})
-			switch {
-			case ctx.Err() != nil:
-			case err != nil:
-				readErr = err
-			case len(page.Hits) != 111: // 17, 170 to 179, 1700 to 1799
-				readErr = fmt.Errorf("%d hits", len(page.Hits))
-			default:
-				searches++
-			}
-		}
-	})
-	require.NoError(t, s.Reindex(t.Context()))
-	require.NoError(t, s.Reindex(t.Context()))
-	writing.Wait()
-	require.NoError(t, s.Reindex(t.Context()))
-	cancel()
-	reading.Wait()
-	require.NoError(t, errors.Join(errs...))
-	require.NoError(t, readErr)
-	require.Positive(t, searches)
-	t.Logf("%d searches, %v writes were repeated", searches, unavailable)
-
-	indices, live := indices(t, c)
-	require.Equal(t, []string{c.Index + "-000004"}, indices, "the old ones are gone")
-	require.Equal(t, c.Index+"-000004", live)
-	requireHolds(t, s, all)
-	require.NoError(t, s.IndexMessages(t.Context(), []events.Message{late}))
-	requireHolds(t, s, all, "versions were copied")
-}
-
-// A reindex whose process died in its last moments left the old index closed to
-// writes, and a half-filled new one.
-func TestReindexAfterOneThatDied(t *testing.T) {
+// An index that somebody deletes is made anew by the next write; what it held
+// comes back by a rebuild.
+func TestDeletedIndex(t *testing.T) {
 	c := configOf(t, servertest.Elasticsearch(t))
 	c.Attempts, c.RetryWait = 2, time.Millisecond
 	s := open(t, c)
-	require.NoError(t, s.IndexMessages(t.Context(), messages(50)))
-	for _, left := range []map[string]any{{"version": 1, "builder": "dead"}, {}} { // of this version, of another one
-		_, live := indices(t, c)
-		var n int
-		_, err := fmt.Sscanf(strings.TrimPrefix(live, c.Index+"-"), "%d", &n)
-		require.NoError(t, err)
-		request(t, c.URLs[0], http.MethodPut, fmt.Sprintf("/%s-%06d", c.Index, n+1), map[string]any{"mappings": map[string]any{"_meta": left}}, nil)
-		request(t, c.URLs[0], http.MethodPut, "/"+live+"/_block/write", nil, nil)
-		require.ErrorIs(t, s.IndexMessages(t.Context(), messages(1)), events.ErrUnavailable)
-		require.NoError(t, s.Reindex(t.Context()))
-		require.NoError(t, s.IndexMessages(t.Context(), messages(50)))
-		requireHolds(t, s, messages(50))
+	require.NoError(t, s.IndexMessages(t.Context(), messages(5)))
+	for _, template := range []bool{false, true} {
+		request(t, c.URLs[0], http.MethodDelete, "/"+c.Index+"-000001", nil, nil)
+		if template {
+			request(t, c.URLs[0], http.MethodDelete, "/_index_template/"+c.Index, nil, nil)
+		}
+		_, err := s.Checksums(t.Context(), stores.All)
+		require.ErrorIs(t, err, events.ErrUnavailable, "reads do not pretend that it is empty")
+		require.ErrorIs(t, s.IndexMessages(t.Context(), messages(10)), events.ErrUnavailable)
+		require.NoError(t, s.IndexMessages(t.Context(), messages(10)), "the next attempt")
+		requireHolds(t, s, messages(10))
 	}
 }
 

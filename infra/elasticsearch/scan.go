@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -26,14 +27,13 @@ type hits struct {
 	} `json:"hits"`
 }
 
-// scan calls f with all documents that are visible now and have a _seq_no, the
-// server's own number of a write, above since; −1 means all. What is written
-// meanwhile does not show.
-func (s *Store) scan(ctx context.Context, index string, since int64, f func([]events.Message) error) error {
+// scan calls f with all documents that are visible now and have a sequence of at
+// most through. What is written meanwhile does not show.
+func (s *Store) scan(ctx context.Context, through uint64, f func([]events.Message) error) error {
 	var pit struct {
 		ID string `json:"id"`
 	}
-	if err := s.call(ctx, http.MethodPost, "/"+index+"/_pit?keep_alive="+scanKeep, nil, &pit); err != nil {
+	if err := s.call(ctx, http.MethodPost, "/"+s.config.Index+"/_pit?keep_alive="+scanKeep, nil, &pit); err != nil {
 		return err
 	}
 	defer func() {
@@ -42,8 +42,8 @@ func (s *Store) scan(ctx context.Context, index string, since int64, f func([]ev
 		_ = s.once(ctx, http.MethodDelete, "/_pit", object{"id": pit.ID}, nil) // else it expires
 	}()
 	query := object{"match_all": object{}}
-	if since >= 0 {
-		query = object{"range": object{"_seq_no": object{"gt": since}}}
+	if through <= math.MaxInt64 {
+		query = object{"range": object{"seq": object{"lte": through}}}
 	}
 	request := object{
 		"size": scanSize, "track_total_hits": false, "query": query,
@@ -75,14 +75,13 @@ func (s *Store) scan(ctx context.Context, index string, since int64, f func([]ev
 	}
 }
 
-// Checksums sums all messages, by channel, at one point in time; it makes
-// visible what was written before. A reindex that ends meanwhile makes it fail
-// with [events.ErrUnavailable].
-func (s *Store) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
+// Checksums sums the messages with a sequence of at most through, by channel, at
+// one point in time; it makes visible what was written before.
+func (s *Store) Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error) {
 	sums := map[events.ChannelID]events.Checksum{}
-	err := s.refresh(ctx, s.config.Index)
+	err := s.refresh(ctx)
 	if err == nil {
-		err = s.scan(ctx, s.config.Index, -1, func(ms []events.Message) error {
+		err = s.scan(ctx, through, func(ms []events.Message) error {
 			for _, m := range ms {
 				sum := sums[m.ChannelID]
 				if err := sum.Add(m); err != nil {

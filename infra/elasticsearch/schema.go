@@ -21,8 +21,7 @@ const version = 1
 
 // meta is what an index says of itself.
 type meta struct {
-	Version int    `json:"version"`
-	Builder string `json:"builder,omitempty"` // who fills it, until it is live
+	Version int `json:"version"`
 }
 
 // migrate makes what is missing. Several processes may do so at once, and it
@@ -124,12 +123,8 @@ func (s *Store) metaOf(ctx context.Context, index string) (meta, error) {
 	return meta{}, err
 }
 
-func (s *Store) putMeta(ctx context.Context, index string, m meta) error {
-	return s.call(ctx, http.MethodPut, "/"+index+"/_mapping", map[string]any{"_meta": m}, nil)
-}
-
 // Outdated tells whether the live index was made by an older version of this
-// package, so that [Store.Reindex] is due.
+// package, so that a rebuild of the view is due.
 func (s *Store) Outdated(ctx context.Context) (bool, error) {
 	m, err := s.metaOf(ctx, s.config.Index)
 	if err != nil {
@@ -138,20 +133,44 @@ func (s *Store) Outdated(ctx context.Context) (bool, error) {
 	return m.Version < version, nil
 }
 
-// Reset drops all content: an empty index takes the place of the live one, and
-// what a Reindex was building is dropped too.
+// Reset drops all content: an empty index takes the place of the live one.
 func (s *Store) Reset(ctx context.Context) error {
-	s.build.Lock()
-	defer s.build.Unlock()
 	if err := s.reset(ctx); err != nil {
 		return fmt.Errorf("reset search index %s: %w", s.config.Index, err)
 	}
 	return nil
 }
 
-func (s *Store) reset(ctx context.Context) error {
+// Drop removes this generation's indices and their template, and closes the
+// store.
+func (s *Store) Drop(ctx context.Context) error {
+	all, err := s.indices(ctx)
+	for index := range all {
+		if err == nil {
+			err = s.call(ctx, http.MethodDelete, "/"+index+"?ignore_unavailable=true", nil, nil)
+		}
+	}
+	if err == nil {
+		if err = s.once(ctx, http.MethodDelete, "/_index_template/"+s.config.Index, nil, nil); refused(err, http.StatusNotFound, "") {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("drop search index %s: %w", s.config.Index, err)
+	}
+	return s.Close()
+}
+
+// indices of this generation, by name; one is live.
+func (s *Store) indices(ctx context.Context) (map[string]any, error) {
 	var all map[string]any
-	if err := s.call(ctx, http.MethodGet, "/"+s.config.Index+"-0*/_alias", nil, &all); err != nil {
+	err := s.call(ctx, http.MethodGet, "/"+s.config.Index+"-0*/_alias", nil, &all)
+	return all, err
+}
+
+func (s *Store) reset(ctx context.Context) error {
+	all, err := s.indices(ctx)
+	if err != nil {
 		return err
 	}
 	last := 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
 	driver "github.com/elastic/go-elasticsearch/v8"
@@ -16,7 +15,6 @@ type Store struct {
 	client    *driver.BaseClient
 	transport *http.Transport
 	closed    atomic.Bool
-	build     sync.Mutex // one Reindex or Reset at a time
 }
 
 // Open connects, and makes what is missing of the index template, the index and
@@ -56,12 +54,12 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Refresh makes everything visible to searches that was written before.
 func (s *Store) Refresh(ctx context.Context) error {
-	if err := s.refresh(ctx, s.config.Index); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return fmt.Errorf("refresh search index %s: %w", s.config.Index, err)
 	}
 	return nil
 }
 
-func (s *Store) refresh(ctx context.Context, index string) error {
-	return s.call(ctx, http.MethodPost, "/"+index+"/_refresh", nil, nil)
+func (s *Store) refresh(ctx context.Context) error {
+	return s.call(ctx, http.MethodPost, "/"+s.config.Index+"/_refresh", nil, nil)
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/elasticsearch"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 func openFake(t *testing.T, srv *server, change ...func(*elasticsearch.Config)) *elasticsearch.Store {
@@ -75,9 +76,9 @@ func TestWriteSearchReset(t *testing.T) {
 	}
 
 	require.NoError(t, s.Reset(t.Context()))
-	require.Equal(t, "messages-000002", srv.alias)
+	require.Equal(t, "messages-000002", srv.aliases["messages"])
 	require.Len(t, srv.indices, 1)
-	sums, err := s.Checksums(t.Context())
+	sums, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Empty(t, sums)
 }
@@ -179,7 +180,7 @@ func TestRefusals(t *testing.T) {
 		{500, "something", events.ErrUnavailable, 4},
 		{403, "cluster_block_exception", events.ErrUnavailable, 4},
 		{403, "security_exception", events.ErrUnavailable, 4},
-		{404, "index_not_found_exception", events.ErrUnavailable, 4},
+		{404, "resource_not_found_exception", events.ErrUnavailable, 4},
 		{413, "too_large", events.ErrTooLarge, 1},
 		{400, "document_parsing_exception", events.ErrInvalid, 1},
 	} {
@@ -196,11 +197,11 @@ func TestRefusals(t *testing.T) {
 			require.ErrorContains(t, err, c.kind)
 			require.ErrorContains(t, err, "so it is")
 			require.Equal(t, c.attempts, attempts, "of a request")
-			_, err = s.Checksums(t.Context())
+			_, err = s.Checksums(t.Context(), stores.All)
 			require.ErrorIs(t, err, c.want)
 			_, err = s.Outdated(t.Context())
 			require.ErrorIs(t, err, c.want)
-			for _, f := range []func(context.Context) error{s.Refresh, s.Reset, s.Reindex, s.Ping} {
+			for _, f := range []func(context.Context) error{s.Refresh, s.Reset, s.Drop, s.Ping} {
 				require.ErrorIs(t, f(t.Context()), c.want)
 			}
 			srv.refuse = nil
@@ -261,7 +262,8 @@ func TestOddAnswers(t *testing.T) {
 	srv := newServer(t)
 	s := openFake(t, srv)
 	srv.refuse = func(*http.Request, []byte) (int, string) { return 200, `{"a":{},"b":{}}` }
-	require.ErrorIs(t, s.Reindex(t.Context()), events.ErrConflict, "an alias of two")
+	_, err := elasticsearch.Open(t.Context(), elasticsearch.Config{URLs: []string{srv.URL}})
+	require.ErrorIs(t, err, events.ErrConflict, "an alias of two")
 	srv.refuse = func(*http.Request, []byte) (int, string) { return 400, `{"error":"a sentence"}` }
 	require.ErrorContains(t, s.Ping(t.Context()), "a sentence")
 }
@@ -293,96 +295,34 @@ func TestClosed(t *testing.T) {
 	require.ErrorIs(t, s.IndexMessages(t.Context(), messages(1)), events.ErrUnavailable)
 }
 
-func TestReindex(t *testing.T) {
+func TestGenerations(t *testing.T) {
 	srv := newServer(t)
-	s := openFake(t, srv)
-	require.NoError(t, s.IndexMessages(t.Context(), messages(2_500)))
-	// Somebody writes between the passes.
-	n := 0
-	srv.refuse = func(r *http.Request, _ []byte) (int, string) {
-		if strings.HasSuffix(r.URL.Path, "_stats") && n < 3 {
-			n++
-			doc, _ := json.Marshal(messages(2_500 + n)[2_499+n])
-			srv.bulk(srv.indices["messages-000001"], fmt.Appendf(nil, "{\"index\":{\"_id\":\"msg_%026d\",\"version\":%d}}\n%s\n", 2_499+n, int64(1<<63-1)-2_500-int64(n), doc))
-		}
-		return 0, ""
-	}
-	require.NoError(t, s.Reindex(t.Context()))
-	srv.refuse = nil
-	require.Equal(t, 3, n)
-	require.Equal(t, "messages-000002", srv.alias)
-	require.Len(t, srv.indices, 1)
-	requireHolds(t, s, messages(2_502), "what the last pass came too late for was refused")
-	outdated, err := s.Outdated(t.Context())
-	require.NoError(t, err)
-	require.False(t, outdated)
+	openFake(t, srv)
+	require.NotContains(t, srv.indices, "messages-g2-000001")
+	second := openFake(t, srv, func(c *elasticsearch.Config) { c.Generation = 2 })
+	require.Contains(t, srv.indices, "messages-g2-000001")
+	require.NoError(t, second.Drop(t.Context()))
+	require.NotContains(t, srv.indices, "messages-g2-000001")
+	require.Contains(t, srv.indices, "messages-000001")
+	require.ErrorIs(t, second.Drop(t.Context()), events.ErrUnavailable)
 }
 
-func TestReindexThatFails(t *testing.T) {
-	for _, c := range []struct {
-		name, request string
-		want          error
-	}{
-		{"to create", "PUT /messages-000002", events.ErrInvalid},
-		{"to copy", "POST /messages-000002/_bulk", events.ErrInvalid},
-		{"to block", "PUT /messages-000001/_block/write", events.ErrInvalid},
-		{"to count", "GET /messages-000002/_count", events.ErrInvalid},
-		{"to swap", "POST /_aliases", events.ErrInvalid},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			srv := newServer(t)
-			s := openFake(t, srv)
-			require.NoError(t, s.IndexMessages(t.Context(), messages(10)))
-			srv.refuse = func(r *http.Request, _ []byte) (int, string) {
-				if r.Method+" "+r.URL.Path == c.request {
-					return 400, failure("no")
-				}
-				return 0, ""
-			}
-			require.ErrorIs(t, s.Reindex(t.Context()), c.want)
-			srv.refuse = nil
-			require.Equal(t, "messages-000001", srv.alias)
-			require.NoError(t, s.IndexMessages(t.Context(), messages(20)), "writes go on")
-			require.NoError(t, s.Reindex(t.Context()), "the next one goes on")
-			requireHolds(t, s, messages(20))
-			require.Equal(t, "messages-000002", srv.alias)
-		})
-	}
-	t.Run("because another one takes over", func(t *testing.T) {
-		srv := newServer(t)
-		s := openFake(t, srv)
-		require.NoError(t, s.IndexMessages(t.Context(), messages(10)))
-		srv.refuse = func(r *http.Request, _ []byte) (int, string) {
-			if strings.HasSuffix(r.URL.Path, "_block/write") {
-				srv.indices["messages-000002"].meta = map[string]any{"version": 1, "builder": "another"}
-			}
-			return 0, ""
-		}
-		require.ErrorIs(t, s.Reindex(t.Context()), events.ErrConflict)
-		require.True(t, srv.indices["messages-000001"].blocked, "the block is the other's now")
-		require.Equal(t, "messages-000001", srv.alias)
-	})
-	t.Run("because documents are missing", func(t *testing.T) {
-		srv := newServer(t)
-		s := openFake(t, srv)
-		require.NoError(t, s.IndexMessages(t.Context(), messages(10)))
-		srv.refuse = func(r *http.Request, _ []byte) (int, string) {
-			if r.URL.Path == "/messages-000002/_count" {
-				return 200, `{"count":9}`
-			}
-			return 0, ""
-		}
-		require.ErrorIs(t, s.Reindex(t.Context()), events.ErrConflict)
-		require.False(t, srv.indices["messages-000001"].blocked)
-	})
-	t.Run("without an alias", func(t *testing.T) {
-		srv := newServer(t)
-		s := openFake(t, srv)
-		srv.alias = ""
-		require.ErrorIs(t, s.Reindex(t.Context()), events.ErrUnavailable)
-		_, err := elasticsearch.Open(t.Context(), elasticsearch.Config{URLs: []string{srv.URL}})
-		require.ErrorIs(t, err, events.ErrConflict, "an index without its alias is not taken")
-	})
+func TestWritesMakeADeletedIndexAnew(t *testing.T) {
+	srv := newServer(t)
+	s := openFake(t, srv)
+	delete(srv.indices, "messages-000001")
+	delete(srv.aliases, "messages")
+	require.ErrorIs(t, s.IndexMessages(t.Context(), messages(3)), events.ErrUnavailable)
+	require.NoError(t, s.IndexMessages(t.Context(), messages(3)), "it was made anew")
+	requireHolds(t, s, messages(3))
+}
+
+func TestAnIndexWithoutItsAlias(t *testing.T) {
+	srv := newServer(t)
+	openFake(t, srv)
+	delete(srv.aliases, "messages")
+	_, err := elasticsearch.Open(t.Context(), elasticsearch.Config{URLs: []string{srv.URL}})
+	require.ErrorIs(t, err, events.ErrConflict)
 }
 
 func TestConfig(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/elasticsearch"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // messages makes the first n of always the same messages, all of one channel.
@@ -29,7 +30,7 @@ func requireHolds(t testing.TB, s *elasticsearch.Store, ms []events.Message, why
 	for _, m := range ms {
 		require.NoError(t, sum.Add(m))
 	}
-	sums, err := s.Checksums(t.Context())
+	sums, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Equal(t, map[events.ChannelID]events.Checksum{"ch_a": sum}, sums, why...)
 }

@@ -13,23 +13,26 @@ import (
 // streamBatch is how many documents a step of a stream brings.
 const streamBatch = 2_000
 
-// Checksums sums all channels and memberships, ended ones too, by channel. It
-// streams everything past, two thousand documents at a time; the timeout is
-// for each of those steps.
-func (s *Store) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
+// Checksums sums the channels and memberships, ended ones too, with a sequence
+// of at most through, by channel. It streams everything past, two thousand
+// documents at a time; the timeout is for each of those steps.
+func (s *Store) Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error) {
 	sums := map[events.ChannelID]events.Checksum{}
-	add := func(id events.ChannelID, record any) error {
+	add := func(id events.ChannelID, seq uint64, record any) error {
+		if seq > through {
+			return nil
+		}
 		sum := sums[id]
 		err := sum.Add(record)
 		sums[id] = sum
 		return err
 	}
 	err := s.call(ctx, opChecksums, "", func(ctx context.Context) error {
-		err := each[channelDocument](ctx, s, channels, func(c events.Channel) error { return add(c.ID, c) })
+		err := each[channelDocument](ctx, s, channels, func(c events.Channel) error { return add(c.ID, c.Seq, c) })
 		if err != nil {
 			return err
 		}
-		return each[memberDocument](ctx, s, members, func(m events.Member) error { return add(m.ChannelID, m) })
+		return each[memberDocument](ctx, s, members, func(m events.Member) error { return add(m.ChannelID, m.Seq, m) })
 	})
 	if err != nil {
 		return nil, err
@@ -40,7 +43,7 @@ func (s *Store) Checksums(ctx context.Context) (map[events.ChannelID]events.Chec
 // each calls f with every record of a collection, in no order.
 func each[D document[R], R any](ctx context.Context, s *Store, collection string, f func(R) error) error {
 	step, cancel := context.WithTimeout(ctx, s.timeout)
-	cursor, err := s.db.Collection(collection).Find(step, bson.D{}, options.Find().SetBatchSize(streamBatch))
+	cursor, err := s.collection(collection).Find(step, bson.D{}, options.Find().SetBatchSize(streamBatch))
 	cancel()
 	if err != nil {
 		return err

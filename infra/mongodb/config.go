@@ -3,6 +3,7 @@ package mongodb
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,9 +23,18 @@ type Config struct {
 	MaxConnections uint64        `env:"MONGODB_MAX_CONNECTIONS" envDefault:"64"` // for each server; calls beyond that wait
 	Name           string        `env:"MONGODB_CLIENT_NAME"`                     // of the connections, for people who look at the server
 
+	Generation int                   `env:"-"` // of the view: its collections' names end with it, from 2 on
 	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
 
 	monitor *event.CommandMonitor // tests look at the statements
+}
+
+// suffix ends the names of a generation's collections.
+func (c Config) suffix() string {
+	if c.Generation <= 1 {
+		return ""
+	}
+	return "_" + strconv.Itoa(c.Generation)
 }
 
 func (c Config) withDefaults() Config {

@@ -19,6 +19,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/mongodb"
 	"github.com/chat-platform/chat/infra/servertest"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/storetest"
 )
 
@@ -50,7 +51,29 @@ func TestMetadata(t *testing.T) {
 	storetest.TestMetadata(t, func(t *testing.T) storetest.Metadata {
 		t.Helper()
 		return openStore(t, config(t))
+	}, func(t *testing.T) func(int) storetest.Metadata {
+		cfg := config(t)
+		openStore(t, cfg) // drops the database in the end
+		return func(generation int) storetest.Metadata {
+			cfg.Generation = generation
+			s, err := mongodb.Open(t.Context(), cfg)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, s.Close()) })
+			return s
+		}
 	})
+}
+
+// Collections that somebody drops are there again with the next write; what they
+// held comes back by a rebuild.
+func TestDroppedDatabase(t *testing.T) {
+	s := openStore(t, config(t))
+	require.NoError(t, s.PutMembers(t.Context(), []events.Member{member("ch_1", "ann", 1, true)}))
+	require.NoError(t, s.Database().Drop(t.Context()))
+	require.NoError(t, s.PutMembers(t.Context(), []events.Member{member("ch_1", "bob", 2, true)}))
+	got, err := s.MembersOf(t.Context(), "ch_1", "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []events.Member{member("ch_1", "bob", 2, true)}, got)
 }
 
 func member(channel events.ChannelID, user events.UserID, seq uint64, active bool) events.Member {
@@ -152,7 +175,7 @@ func TestChecksumsOfSeveralBatches(t *testing.T) {
 		want[ms[i].ChannelID] = sum
 	}
 	require.NoError(t, s.PutMembers(t.Context(), ms))
-	got, err := s.Checksums(t.Context())
+	got, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 

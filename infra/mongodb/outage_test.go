@@ -14,6 +14,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/mongodb"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // cable is a connection to the server that can be cut and mended.
@@ -88,7 +89,7 @@ func TestAnOutageEnds(t *testing.T) {
 	require.ErrorIs(t, s.PutMembers(t.Context(), []events.Member{member("ch_1", "bob", 2, true)}), events.ErrUnavailable)
 	_, err = s.MembersOf(t.Context(), "ch_1", "", 10)
 	require.ErrorIs(t, err, events.ErrUnavailable)
-	_, err = s.Checksums(t.Context())
+	_, err = s.Checksums(t.Context(), stores.All)
 	require.ErrorIs(t, err, events.ErrUnavailable)
 
 	line.mend()

@@ -24,7 +24,7 @@ func (s *Store) ChannelByID(ctx context.Context, id events.ChannelID) (c events.
 		ctx, cancel := context.WithTimeout(ctx, s.timeout)
 		defer cancel()
 		var d channelDocument
-		err := s.db.Collection(channels).FindOne(ctx, channelByID.filter(string(id))).Decode(&d)
+		err := s.collection(channels).FindOne(ctx, channelByID.filter(string(id))).Decode(&d)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return events.ErrChannelNotFound
 		}
@@ -111,7 +111,7 @@ func find[D document[R], R any](ctx context.Context, s *Store, q query, opts *op
 	if order := q.order(); order != nil {
 		opts.SetSort(order)
 	}
-	cursor, err := s.db.Collection(q.collection).Find(ctx, q.filter(values...), opts)
+	cursor, err := s.collection(q.collection).Find(ctx, q.filter(values...), opts)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (x index) serves(q query) bool {
 // processes at once; where nothing is missing, it needs no right to write.
 func (s *Store) ensure(ctx context.Context) error {
 	for _, name := range []string{channels, members} {
-		view := s.db.Collection(name).Indexes()
+		view := s.collection(name).Indexes()
 		there, err := view.ListSpecifications(ctx)
 		if err != nil {
 			return fmt.Errorf("indexes of %s: %w", name, err)

@@ -18,8 +18,10 @@ type Store struct {
 	client  *mongo.Client
 	db      *mongo.Database
 	timeout time.Duration
+	suffix  string // of the collections' names
 	metrics *metrics
 	closed  atomic.Bool
+	away    atomic.Bool // the last call found no server
 }
 
 // Open connects and creates the indexes that are missing, which takes a while on
@@ -35,7 +37,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("MONGODB_URL: %w", withoutSecret(cfg.URL, err))
 	}
-	s := &Store{client: client, db: client.Database(cfg.Database), timeout: cfg.Timeout, metrics: newMetrics(cfg.Registerer)}
+	s := &Store{client: client, db: client.Database(cfg.Database), timeout: cfg.Timeout, suffix: cfg.suffix(), metrics: newMetrics(cfg.Registerer)}
 	if err := s.call(ctx, opOpen, "", s.ensure); err != nil {
 		_ = s.Close() //nolint:contextcheck // it closes also when ctx has ended
 		return nil, err
@@ -46,14 +48,32 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // Reset drops all channels and memberships, and makes the indexes anew.
 func (s *Store) Reset(ctx context.Context) error {
 	return s.call(ctx, opReset, "", func(ctx context.Context) error {
-		for _, name := range []string{channels, members} {
-			if err := s.db.Collection(name).Drop(ctx); err != nil {
-				return fmt.Errorf("drop %s: %w", name, err)
-			}
+		if err := s.drop(ctx); err != nil {
+			return err
 		}
 		return s.ensure(ctx)
 	})
 }
+
+// Drop removes the collections of this generation, and closes the store.
+func (s *Store) Drop(ctx context.Context) error {
+	if err := s.call(ctx, opDrop, "", s.drop); err != nil {
+		return err
+	}
+	return s.Close() //nolint:contextcheck // it has a timeout of its own
+}
+
+func (s *Store) drop(ctx context.Context) error {
+	for _, name := range []string{channels, members} {
+		if err := s.collection(name).Drop(ctx); err != nil {
+			return fmt.Errorf("drop %s%s: %w", name, s.suffix, err)
+		}
+	}
+	return nil
+}
+
+// collection is the generation's collection of a name.
+func (s *Store) collection(name string) *mongo.Collection { return s.db.Collection(name + s.suffix) }
 
 // Ping tells whether a primary answers; events.ErrUnavailable if not.
 func (s *Store) Ping(ctx context.Context) error {

@@ -97,7 +97,7 @@ func (s *Store) bulk(ctx context.Context, collection string, models []mongo.Writ
 func (s *Store) send(ctx context.Context, collection string, models []mongo.WriteModel) (refused []mongo.WriteModel, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	done, err := s.db.Collection(collection).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	done, err := s.collection(collection).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	if err == nil {
 		s.metrics.stale.Add(float64(done.MatchedCount - done.ModifiedCount))
 		return nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/chat-platform/chat/events"
 )
@@ -15,7 +16,8 @@ import (
 // can be missed any more. filters (none: all) are subjects.
 //
 // A lost connection, a restarted server and a deleted consumer make Follow
-// wait, not fail. It returns nil when ctx ends, f's error, or ErrOtherLog.
+// wait, not fail. It returns nil when ctx ends, f's error, ErrOtherLog, or
+// ErrArchived where the stream has let go of what comes next.
 // f delays only itself: up to 1,000 events wait here and the rest in the log.
 func (l *Log) Follow(ctx context.Context, stream string, filters []string, from uint64, ready func(last uint64), f func([]events.Event) error) error {
 	o := l.newOrdered(stream, filters, from)
@@ -26,7 +28,11 @@ func (l *Log) Follow(ctx context.Context, stream string, filters []string, from 
 	}
 	for err == nil {
 		var es []events.Event
-		if es, err = o.read(ctx, followBatch); err == nil {
+		next := o.next
+		if es, err = o.read(ctx, followBatch); err == nil && !dense(next, es) {
+			err = l.stillThere(ctx, stream, next)
+		}
+		if err == nil {
 			err = f(es)
 		}
 	}
@@ -34,4 +40,24 @@ func (l *Log) Follow(ctx context.Context, stream string, filters []string, from 
 		return nil
 	}
 	return fmt.Errorf("follow %s after %d: %w", stream, o.next-1, err)
+}
+
+// stillThere asks, for as long as it takes, whether the stream has all that
+// follows next.
+func (l *Log) stillThere(ctx context.Context, stream string, next uint64) error {
+	for {
+		err := l.untouched(ctx, stream, next)
+		var t *trimmed
+		if errors.As(err, &t) {
+			return fmt.Errorf("%w: %w", ErrArchived, err)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }

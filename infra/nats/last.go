@@ -1,7 +1,9 @@
 package nats
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/chat-platform/chat/events"
@@ -38,17 +40,29 @@ func (l *Log) LastConfirmed(ctx context.Context, subject string) (events.Event, 
 		var s stored
 		var ok bool
 		s, ok, err = l.leader(ctx, events.StreamOf(subject), getRequest{LastFor: subject})
-		if err == nil && !ok {
-			err = events.ErrNotFound
-		}
-		if err == nil {
+		switch {
+		case err == nil && ok:
 			e, err = s.event()
+		case err == nil:
+			e, err = l.lastArchived(ctx, subject)
 		}
 	}
 	if err != nil {
 		return events.Event{}, fmt.Errorf("last of %s: %w", subject, err)
 	}
 	return e, nil
+}
+
+// lastArchived is the last event of a subject that the stream has none of.
+func (l *Log) lastArchived(ctx context.Context, subject string) (events.Event, error) {
+	last := map[string]uint64{}
+	if err := l.goneBefore(ctx, []string{subject}, 1<<63, last); err != nil {
+		return events.Event{}, err
+	}
+	if last[subject] == 0 {
+		return events.Event{}, events.ErrNotFound
+	}
+	return l.BySequence(ctx, events.StreamOf(subject), last[subject])
 }
 
 func checkSubject(subject string) error {
@@ -76,6 +90,21 @@ func (l *Log) LastOf(ctx context.Context, subjects []string) (map[string]events.
 		}
 		return err
 	})
+	gone := map[string]uint64{}
+	if err == nil && len(last) < len(subjects) {
+		var missing []string
+		for _, s := range subjects {
+			if _, ok := last[s]; !ok {
+				missing = append(missing, s)
+			}
+		}
+		err = l.goneBefore(ctx, missing, 1<<63, gone)
+	}
+	for s, seq := range gone {
+		if err == nil {
+			last[s], err = l.BySequence(ctx, events.StreamOf(s), seq)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("last of %d subjects: %w", len(subjects), err)
 	}
@@ -85,7 +114,8 @@ func (l *Log) LastOf(ctx context.Context, subjects []string) (map[string]events.
 // LastBefore gives, for each subject that has one, the sequence of its last
 // event with a sequence below seq. A subject without an event from seq on costs
 // as little as in LastOf; for any other the server searches a block of the
-// stream, about a millisecond.
+// stream, about a millisecond. What the stream has let go of is known too; where
+// seq lies deep in it, the archive has to tell.
 func (l *Log) LastBefore(ctx context.Context, subjects []string, seq uint64) (map[string]uint64, error) {
 	last := make(map[string]uint64, len(subjects))
 	if seq <= 1 {
@@ -105,6 +135,9 @@ func (l *Log) LastBefore(ctx context.Context, subjects []string, seq uint64) (ma
 			last[s.subject] = s.seq
 			return nil
 		})
+	}
+	if err == nil && len(last) < len(subjects) {
+		err = l.goneBefore(ctx, subjects, seq, last)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("last of %d subjects before %d: %w", len(subjects), seq, err)
@@ -177,15 +210,35 @@ func (l *Log) BySequence(ctx context.Context, stream string, seq uint64) (events
 			s, ok, err = l.leader(ctx, stream, req)
 		}
 	}
-	if err == nil && !ok {
-		err = events.ErrNotFound
-	}
 	var e events.Event
-	if err == nil {
+	switch {
+	case err == nil && ok:
 		e, err = s.event()
+	case err == nil && seq > 0:
+		e, err = l.archivedAt(ctx, stream, seq)
+	case err == nil:
+		err = events.ErrNotFound
 	}
 	if err != nil {
 		return events.Event{}, fmt.Errorf("event %d of %s: %w", seq, stream, err)
 	}
 	return e, nil
+}
+
+// archivedAt is the event at a sequence that the stream has none at.
+func (l *Log) archivedAt(ctx context.Context, stream string, seq uint64) (e events.Event, err error) {
+	err = l.untouched(ctx, stream, seq)
+	var t *trimmed
+	if !errors.As(err, &t) {
+		return e, cmp.Or(err, events.ErrNotFound)
+	}
+	found := false
+	err = l.rangeArchive(ctx, stream, nil, seq, seq, func(a events.Event) error {
+		e, found = a, true
+		return nil
+	})
+	if err == nil && !found {
+		err = events.ErrNotFound
+	}
+	return e, err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,21 +88,24 @@ type Log struct {
 	window  time.Duration
 	timeout time.Duration // of a request
 
+	archive Archive // nil if none is configured
+
 	connects atomic.Uint64 // counts reconnects
 	mu       sync.Mutex
-	again    chan struct{} // closed by the next reconnect
+	again    chan struct{}    // closed by the next reconnect
+	marks    map[string]marks // by stream
 }
 
-// Open connects and ensures that the streams MESSAGES, METADATA and DEADLETTERS
-// exist, which any number of processes may do at once. It tries for
+// Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS and
+// VIEWS exist, which any number of processes may do at once. It tries for
 // Config.ConnectWait. A stream of that name with other subjects is an error of
 // kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("open log at %s: %w", cfg.where(), err)
+		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 	}
-	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{})}
+	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{}), marks: map[string]marks{}}
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -113,16 +117,27 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	if err != nil {
 		_ = l.Close()
-		return nil, fmt.Errorf("open log at %s: %w", cfg.where(), translate(err))
+		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), translate(err))
 	}
 	return l, nil
 }
 
-func (c Config) where() string {
+// Where tells people where the log is, without the secrets that a URL may hold.
+func (c Config) Where() string {
 	if c.InProcess != nil {
 		return "the server in this process"
 	}
-	return c.URL
+	all := strings.Split(c.URL, ",")
+	for i, one := range all {
+		one = strings.TrimSpace(one)
+		if scheme, rest, ok := strings.Cut(one, "://"); ok {
+			one = scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+		} else {
+			one = one[strings.LastIndexByte(one, '@')+1:]
+		}
+		all[i] = one
+	}
+	return strings.Join(all, ",")
 }
 
 func (l *Log) connect(ctx context.Context, cfg Config) error {
@@ -146,11 +161,11 @@ func (l *Log) connect(ctx context.Context, cfg Config) error {
 			return nil
 		}
 		if errors.Is(err, nats.ErrAuthorization) {
-			return fmt.Errorf("open log at %s: %w", cfg.where(), err)
+			return fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("open log at %s: %w: %w", cfg.where(), events.ErrUnavailable, err)
+			return fmt.Errorf("open log at %s: %w: %w", cfg.Where(), events.ErrUnavailable, err)
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
 	}

@@ -23,20 +23,34 @@ var errEnough = errors.New("enough")
 // Range calls f with the events of a stream whose sequence is in [from, to], in
 // order; filters (none: all) are subjects, with wildcards if need be. It ends
 // early only with an error: that a replica has no more is confirmed by the
-// leader. Long ranges, and those with more than one filter, make a consumer on
-// the server for the time of the call.
+// leader. What the stream has let go of, also while Range reads, comes from the
+// archive; ErrArchived where it does not. Long ranges, and those with more than
+// one filter, make a consumer on the server for the time of the call.
 func (l *Log) Range(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error {
-	var err error
 	from = max(from, 1)
-	switch {
-	case from > to:
-	case len(filters) > 1:
-		err = l.rangeConsumer(ctx, stream, filters, from, to, f)
-	default:
-		err = l.rangeDirect(ctx, stream, filters, from, to, rangeBatch, f)
-	}
-	if err != nil {
+	if err := l.rangeAll(ctx, stream, filters, from, to, rangeBatch, f); err != nil {
 		return fmt.Errorf("range %d to %d of %s: %w", from, to, stream, err)
+	}
+	return nil
+}
+
+// rangeAll reads the stream and, where that has let go of something, the archive.
+func (l *Log) rangeAll(ctx context.Context, stream string, filters []string, from, to uint64, size int, f func(events.Event) error) error {
+	for from <= to {
+		var err error
+		if len(filters) > 1 {
+			err = l.rangeConsumer(ctx, stream, filters, from, to, f)
+		} else {
+			err = l.rangeDirect(ctx, stream, filters, from, to, size, f)
+		}
+		var t *trimmed
+		if !errors.As(err, &t) {
+			return err
+		}
+		if err := l.rangeArchive(ctx, stream, filters, t.next, min(to, t.first-1), f); err != nil {
+			return enough(err)
+		}
+		from = t.first
 	}
 	return nil
 }
@@ -51,7 +65,7 @@ func (l *Log) Tail(ctx context.Context, subject string, from uint64, limit int) 
 	err := checkSubject(subject)
 	var es []events.Event
 	if err == nil {
-		err = l.rangeDirect(ctx, events.StreamOf(subject), []string{subject}, max(from, 1), 1<<63, limit, func(e events.Event) error {
+		err = l.rangeAll(ctx, events.StreamOf(subject), []string{subject}, max(from, 1), 1<<63, limit, func(e events.Event) error {
 			if es = append(es, e); len(es) == limit {
 				return errEnough
 			}
@@ -64,14 +78,38 @@ func (l *Log) Tail(ctx context.Context, subject string, from uint64, limit int) 
 	return es, nil
 }
 
-// rangeDirect reads in batches of size; the next one is on its way while f works
-// on this one. There is one filter at most.
+// rangeDirect reads in batches of size. There is one filter at most. A range
+// that proves long goes on with a consumer.
 func (l *Log) rangeDirect(ctx context.Context, stream string, filters []string, from, to uint64, size int, f func(events.Event) error) error {
-	size = min(size, rangeBatch)
 	filter := ""
 	if len(filters) > 0 {
 		filter = filters[0]
 	}
+	err := l.rangeStored(ctx, stream, filter, from, to, size, rangeBatches, func(s stored) error {
+		e, err := s.event()
+		if err != nil {
+			l.skip(stream, s.subject, s.seq, err)
+			return nil
+		}
+		return f(e)
+	})
+	var long *longRange
+	if errors.As(err, &long) {
+		return l.rangeConsumer(ctx, stream, filters, long.next, to, f)
+	}
+	return enough(err)
+}
+
+// longRange ends rangeStored when its batches are used up.
+type longRange struct{ next uint64 }
+
+func (r *longRange) Error() string { return fmt.Sprintf("there is more at %d", r.next) }
+
+// rangeStored calls f with messages as they are stored; the next batch is on its
+// way while f works on this one. After so many batches (0: any number) it ends
+// with a longRange.
+func (l *Log) rangeStored(ctx context.Context, stream, filter string, from, to uint64, size, batchesMost int, f func(stored) error) error {
+	size = min(size, rangeBatch)
 	b, err := l.newBatcher(stream, 2*rangeBatch)
 	if err != nil {
 		return translate(err)
@@ -92,10 +130,17 @@ func (l *Log) rangeDirect(ctx context.Context, stream string, filters []string, 
 		if err != nil {
 			return err
 		}
+		begin := next
 		if n := len(batch); n > 0 {
 			next = batch[n-1].seq + 1
+			if batch[0].seq != begin || next-begin != uint64(n) { // gaps: other subjects, or what was taken away
+				if err := l.untouched(ctx, stream, begin); err != nil {
+					return err
+				}
+			}
 		}
-		asked := left > 0 && next <= to && batches < rangeBatches
+		enoughBatches := batchesMost > 0 && batches >= batchesMost
+		asked := left > 0 && next <= to && !enoughBatches
 		if asked {
 			if err := ask(next); err != nil {
 				return err
@@ -105,23 +150,22 @@ func (l *Log) rangeDirect(ctx context.Context, stream string, filters []string, 
 			if s.seq > to {
 				return nil
 			}
-			e, err := s.event()
-			if err != nil {
-				l.skip(stream, s.subject, s.seq, err)
-				continue
-			}
-			if err := f(e); err != nil {
-				return enough(err)
+			if err := f(s); err != nil {
+				return err
 			}
 		}
 		if next > to {
 			return nil
 		}
-		if batches >= rangeBatches && left > 0 {
-			return l.rangeConsumer(ctx, stream, filters, next, to, f)
+		if enoughBatches && left > 0 {
+			return &longRange{next}
 		}
 		if !asked {
-			if more, err := l.moreThan(ctx, stream, filter, next, to); err != nil || !more {
+			more, err := l.moreThan(ctx, stream, filter, next, to)
+			if err == nil && !more {
+				err = l.untouched(ctx, stream, next)
+			}
+			if err != nil || !more {
 				return err
 			}
 			if err := ask(next); err != nil {
@@ -179,7 +223,11 @@ func (l *Log) rangeConsumer(ctx context.Context, stream string, filters []string
 		return err
 	}
 	for o.pending > 0 && o.next <= to {
+		next := o.next
 		es, err := o.read(ctx, followBatch)
+		if err == nil && !dense(next, es) {
+			err = l.untouched(ctx, stream, next)
+		}
 		if err != nil {
 			return err
 		}
@@ -205,5 +253,5 @@ func (l *Log) rangeConsumer(ctx context.Context, stream string, filters []string
 			return l.rangeConsumer(ctx, stream, filters, o.next, to, f)
 		}
 	}
-	return nil
+	return l.untouched(ctx, stream, o.next)
 }

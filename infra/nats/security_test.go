@@ -31,3 +31,14 @@ func TestConfigOfSecurity(t *testing.T) {
 	require.NoError(t, nats.Config{}.Validate())
 	require.NoError(t, nats.Config{User: "a", Password: "b", InboxPrefix: "_INBOX_a"}.Validate())
 }
+
+func TestWhereKeepsSecrets(t *testing.T) {
+	for url, want := range map[string]string{
+		"nats://127.0.0.1:4222":                    "nats://127.0.0.1:4222",
+		"nats://ann:s3cr3t@one:4222, tls://t@two":  "nats://one:4222,tls://two",
+		"ann:p@ss@one:4222":                        "one:4222",
+		"nats://ann:p@ss@one:4222,nats://two:4222": "nats://one:4222,nats://two:4222",
+	} {
+		require.Equal(t, want, nats.Config{URL: url}.Where())
+	}
+}

@@ -18,12 +18,14 @@ type stream struct {
 	name     string
 	subjects []string
 	keep     bool // no message is ever taken out of the middle
+	last     bool // only the last message of each subject is kept
 }
 
 var streams = []stream{
-	{events.StreamMessages, events.MessagesSubjects, true},
-	{events.StreamMetadata, events.MetadataSubjects, true},
-	{events.StreamDeadLetters, events.DeadLettersSubjects, false},
+	{name: events.StreamMessages, subjects: events.MessagesSubjects, keep: true},
+	{name: events.StreamMetadata, subjects: events.MetadataSubjects, keep: true},
+	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
+	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
@@ -62,6 +64,9 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 		AllowDirect: true, DenyDelete: s.keep, Duplicates: cfg.DedupWindow,
 		MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxConsumers: -1, MaxMsgSize: -1,
 	}
+	if s.last {
+		want.MaxMsgsPerSubject = 1
+	}
 	if cfg.Compress {
 		want.Compression = jetstream.S2Compression
 	}
@@ -99,6 +104,7 @@ func (l *Log) streamInfo(ctx context.Context, name string) (*jetstream.StreamInf
 	if err != nil {
 		return nil, translate(err)
 	}
+	l.note(name, st.CachedInfo().State.LastSeq)
 	return st.CachedInfo(), nil
 }
 

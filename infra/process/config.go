@@ -66,6 +66,10 @@ func (p *Process) Config(v any) error {
 // Environ is the environment by name, without what is set to nothing.
 func (p *Process) Environ() map[string]string { return maps.Clone(p.environ) }
 
+// Setenv gives a variable another value, for what reads the environment through
+// this process from then on. Not to be called while anything does.
+func (p *Process) Setenv(name, value string) { p.environ[name] = value }
+
 func explain(err error) string {
 	if e, ok := errors.AsType[env.VarIsNotSetError](err); ok {
 		return e.Key + " is not set, expected a value"

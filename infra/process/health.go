@@ -11,8 +11,12 @@ import (
 	"github.com/chat-platform/chat/infra/observability"
 )
 
-// checkTimeout bounds one look at the health, all checks together.
-const checkTimeout = 3 * time.Second
+// checkTimeout bounds one look at the health, all checks together; toldTimeout
+// those that do not count. Probes give up after a second, if nobody says otherwise.
+const (
+	checkTimeout = 3 * time.Second
+	toldTimeout  = 500 * time.Millisecond
+)
 
 // Check tells whether something that the process depends on works.
 type Check func(context.Context) error
@@ -21,6 +25,7 @@ type health struct {
 	draining    atomic.Bool
 	mu          sync.Mutex
 	ready, live []named
+	told        []named
 }
 
 type named struct {
@@ -34,6 +39,14 @@ func (p *Process) Ready(name string, c Check) {
 	p.health.mu.Lock()
 	defer p.health.mu.Unlock()
 	p.health.ready = append(p.health.ready, named{name, c})
+}
+
+// Tells adds a check of something that the process can do without: readiness
+// says what became of it, and "degraded" where it fails, with status 200.
+func (p *Process) Tells(name string, c Check) {
+	p.health.mu.Lock()
+	defer p.health.mu.Unlock()
+	p.health.told = append(p.health.told, named{name, c})
 }
 
 // Live adds a check to /health/liveness: while it fails, the process should be
@@ -52,18 +65,18 @@ func (p *Process) Handler(inner http.Handler) http.Handler {
 	mux.Handle("GET /metrics", observability.MetricsHandler(p.Registry, p.Log))
 	mux.HandleFunc("GET /health/readiness", func(w http.ResponseWriter, r *http.Request) {
 		p.health.mu.Lock()
-		checks := p.health.ready
+		checks, told := p.health.ready, p.health.told
 		p.health.mu.Unlock()
 		if p.health.draining.Load() {
 			checks = append([]named{{"drain", func(context.Context) error { return errDraining }}}, checks...)
 		}
-		p.answer(w, r, checks, inner)
+		p.answer(w, r, checks, told, inner)
 	})
 	mux.HandleFunc("GET /health/liveness", func(w http.ResponseWriter, r *http.Request) {
 		p.health.mu.Lock()
 		checks := p.health.live
 		p.health.mu.Unlock()
-		p.answer(w, r, checks, inner)
+		p.answer(w, r, checks, nil, inner)
 	})
 	mux.Handle("/", inner)
 	return mux
@@ -75,17 +88,22 @@ func (drainError) Error() string { return "the process is draining" }
 
 var errDraining = drainError{}
 
-func (p *Process) answer(w http.ResponseWriter, r *http.Request, checks []named, inner http.Handler) {
+func (p *Process) answer(w http.ResponseWriter, r *http.Request, checks, told []named, inner http.Handler) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
-	status, report := "ok", map[string]string{}
-	for _, c := range checks {
-		report[c.name] = "ok"
-		if err := c.check(ctx); err != nil {
-			status, report[c.name] = "unavailable", err.Error()
+	report := look(ctx, checks, told)
+	status := "ok"
+	for _, c := range told {
+		if report[c.name] != "ok" {
+			status = "degraded"
 		}
 	}
-	if status == "ok" {
+	for _, c := range checks {
+		if report[c.name] != "ok" {
+			status = "unavailable"
+		}
+	}
+	if status != "unavailable" {
 		probe := &answer{header: http.Header{}, status: http.StatusOK}
 		inner.ServeHTTP(probe, r.WithContext(ctx))
 		if probe.status != http.StatusNotFound && probe.status != http.StatusMethodNotAllowed {
@@ -99,10 +117,37 @@ func (p *Process) answer(w http.ResponseWriter, r *http.Request, checks []named,
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if status != "ok" {
+	if status == "unavailable" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "checks": report}) // or the asker is gone
+}
+
+// look makes all checks at once: one that waits takes no time from the others.
+// What is only told may not hold the answer up, lest whoever probes gives up.
+func look(ctx context.Context, checks, told []named) map[string]string {
+	short, cancel := context.WithTimeout(ctx, toldTimeout)
+	defer cancel()
+	report := make(map[string]string, len(checks)+len(told))
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	ask := func(ctx context.Context, cs []named) {
+		for _, c := range cs {
+			all.Go(func() {
+				said := "ok"
+				if err := c.check(ctx); err != nil {
+					said = err.Error()
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				report[c.name] = said
+			})
+		}
+	}
+	ask(ctx, checks)
+	ask(short, told)
+	all.Wait()
+	return report
 }
 
 // answer keeps a small answer until it is known whether it counts.

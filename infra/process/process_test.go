@@ -226,10 +226,34 @@ func TestServe(t *testing.T) {
 	require.Equal(t, 503, code)
 	require.JSONEq(t, `{"status":"unavailable","checks":{"store":"disk full"}}`, body)
 
+	code, body = get(t, url+"/health/liveness")
+	require.Equal(t, 200, code, "an outage elsewhere is no reason to restart: %s", body)
+
 	r.signals <- syscall.SIGTERM
 	require.Equal(t, 0, r.exit(t))
 	_, err := http.Get(url + "/hello")
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+// What the process can do without is told, and costs no readiness; a check that
+// waits for ever takes nothing from the others.
+func TestReadyWithoutWhatIsNotNeeded(t *testing.T) {
+	var mu sync.Mutex
+	var log error
+	_, url := serving(t, http.NewServeMux(), func(p *process.Process) {
+		p.Tells("view", func(ctx context.Context) error { <-ctx.Done(); return errors.New("away") })
+		p.Tells("index", func(context.Context) error { return nil })
+		p.Ready("log", func(ctx context.Context) error { mu.Lock(); defer mu.Unlock(); return errors.Join(log, ctx.Err()) })
+	})
+	code, body := get(t, url+"/health/readiness")
+	require.Equal(t, 200, code)
+	require.JSONEq(t, `{"status":"degraded","checks":{"log":"ok","index":"ok","view":"away"}}`, body)
+	mu.Lock()
+	log = errors.New("gone")
+	mu.Unlock()
+	code, body = get(t, url+"/health/readiness")
+	require.Equal(t, 503, code)
+	require.JSONEq(t, `{"status":"unavailable","checks":{"log":"gone","index":"ok","view":"away"}}`, body)
 }
 
 func TestHealthOfTheHandlerCounts(t *testing.T) {

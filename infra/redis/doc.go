@@ -1,5 +1,7 @@
-// Package redis keeps rate limits in Redis or Valkey, so that all processes
-// count together: GCRA in one script, atomic, by the server's clock, one round
+// Package redis keeps in Redis or Valkey what processes share but could do
+// without: rate limits ([Store]) and a cache ([Cache]).
+//
+// Rate limits are kept so that all processes count together: GCRA in one script, atomic, by the server's clock, one round
 // trip a call. A bucket is one key that expires once it says nothing any more.
 //
 // An outage never breaks a call and hardly slows one. A call that gets no answer
@@ -10,6 +12,10 @@
 // minute); then calls come back to it one more at a time, and it is not trampled.
 // Each change of state is logged once. Redis is therefore no part of anybody's
 // readiness.
+//
+// The cache goes without Redis by the same rules: nobody finds anything then.
+// Values have versions, and what is not of the version asked for is not there; of
+// those who miss one at the same time one process is told to make it.
 //
 // What Redis has forgotten after a crash is to the users' favour.
 package redis

@@ -25,11 +25,13 @@ type fake struct {
 	full  map[string]int64
 	reply string // to every script instead
 	known bool   // the script, which the first call has to bring
+	cache map[string][2]string
+	lease map[string]bool
 }
 
 func newFake(tb testing.TB) *fake {
 	tb.Helper()
-	f := &fake{t: tb, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}, full: map[string]int64{}}
+	f := &fake{t: tb, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}, full: map[string]int64{}, cache: map[string][2]string{}, lease: map[string]bool{}}
 	f.start()
 	tb.Cleanup(f.stop)
 	return f
@@ -120,6 +122,9 @@ func (f *fake) reply1(args []string) string {
 		if !f.known {
 			return "-NOSCRIPT no such script\r\n"
 		}
+		if args[2] == "2" {
+			return f.cached(args[3], args[4], args[5:])
+		}
 		return f.script(args[3], args[4:])
 	case "client":
 		return "+OK\r\n"
@@ -141,4 +146,23 @@ func (f *fake) script(key string, argv []string) string {
 	behind += use * interval
 	f.full[key] = now + behind
 	return fmt.Sprintf("*2\r\n:1\r\n:%d\r\n", behind)
+}
+
+// cached is both scripts of the cache: the one that keeps has a third argument.
+func (f *fake) cached(key, lease string, argv []string) string {
+	if len(argv) == 3 {
+		if argv[1] != "" {
+			f.cache[key] = [2]string{argv[0], argv[1]}
+		}
+		delete(f.lease, lease)
+		return ":1\r\n"
+	}
+	if kept := f.cache[key]; kept[0] == argv[0] {
+		return fmt.Sprintf("$%d\r\n%s\r\n", len(kept[1]), kept[1])
+	}
+	if f.lease[lease] {
+		return ":0\r\n"
+	}
+	f.lease[lease] = true
+	return ":1\r\n"
 }

@@ -299,3 +299,12 @@ func Benchmark(b *testing.B) {
 	}
 	require.False(b, s.Degraded())
 }
+
+func TestCacheOnRedis(t *testing.T) {
+	cfg := config(t)
+	testCache(t, openCache(t, cfg), openCache(t, cfg))
+	ttl, err := client(t, cfg.URL).PTTL(t.Context(), cfg.Prefix+"cache:{ch_1}").Result()
+	require.NoError(t, err)
+	require.Positive(t, ttl)
+	require.LessOrEqual(t, ttl, time.Minute)
+}

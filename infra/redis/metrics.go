@@ -43,3 +43,27 @@ func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	}
 	return c
 }
+
+type cacheMetrics struct {
+	took     prometheus.Histogram
+	without  prometheus.Counter
+	degraded prometheus.Gauge
+}
+
+func newCacheMetrics(reg prometheus.Registerer) *cacheMetrics {
+	return &cacheMetrics{
+		took: shared(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "chat_cache_redis_seconds",
+			Help:    "Time of a call to Redis, failed ones included.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1},
+		})),
+		without: shared(reg, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "chat_cache_errors_total",
+			Help: "Calls to the shared cache that did without it, because Redis did not answer.",
+		})),
+		degraded: shared(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "chat_cache_degraded",
+			Help: "1 while each process caches by itself.",
+		})),
+	}
+}

@@ -39,7 +39,7 @@ func TestServersThatRunAlready(t *testing.T) {
 	require.Equal(t, "mongodb://m", servertest.MongoDB(t))
 	require.Equal(t, "https://e", servertest.Elasticsearch(t))
 	require.Equal(t, "redis://r", servertest.Redis(t))
-	require.Equal(t, "https://k/auth", servertest.Keycloak(t, "any.json"))
+	require.Equal(t, "https://k/auth", servertest.Keycloak(t))
 	require.Equal(t, "nats://n", servertest.NATS(t))
 }
 

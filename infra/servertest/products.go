@@ -25,35 +25,39 @@ var recipes = map[Product]recipe{
 			// One node has nobody to wait for.
 			"JVM_OPTS": "-Dcassandra.skip_wait_for_gossip_to_settle=0",
 		},
-		ready: wait.ForLog("Startup complete"),
+		ready: wait.ForLog("Startup complete").WithStartupTimeout(startWait),
 	},
 	ProductMongoDB: {
 		variable: "MONGODB_URL", scheme: "mongodb", port: "27017/tcp",
-		ready: wait.ForLog("Waiting for connections"),
+		ready: wait.ForLog("Waiting for connections").WithStartupTimeout(startWait),
 	},
 	ProductElasticsearch: {
 		variable: "ELASTICSEARCH_URL", scheme: "http", port: "9200/tcp",
 		env: map[string]string{
 			"discovery.type": "single-node", "xpack.security.enabled": "false", "ES_JAVA_OPTS": "-Xms768m -Xmx768m",
 		},
-		ready: wait.ForHTTP("/_cluster/health?wait_for_status=yellow").WithPort("9200/tcp"),
+		ready: wait.ForHTTP("/_cluster/health?wait_for_status=yellow").WithPort("9200/tcp").WithStartupTimeout(startWait),
 	},
 	ProductRedis: {
 		variable: "REDIS_URL", scheme: "redis", port: "6379/tcp",
-		ready: wait.ForLog("Ready to accept connections"),
+		ready: wait.ForLog("Ready to accept connections").WithStartupTimeout(startWait),
 	},
 	ProductKeycloak: {
 		variable: "KEYCLOAK_URL", scheme: "http", port: "8080/tcp",
 		env: map[string]string{
 			"KC_BOOTSTRAP_ADMIN_USERNAME": "admin", "KC_BOOTSTRAP_ADMIN_PASSWORD": "admin", "KC_HEALTH_ENABLED": "true",
+			"KC_DB": "dev-file", "KC_CACHE": "local", "KC_HTTP_ENABLED": "true", "KC_HTTP_HOST": "0.0.0.0",
+			"KC_HOSTNAME_STRICT": "false", "JAVA_OPTS_KC_HEAP": "-Xms64m -Xmx512m",
+			// It lives for a few minutes: less compiling, sooner ready.
+			"JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
 		},
-		entrypoint: []string{"/opt/keycloak/bin/kc.sh"}, cmd: []string{"start-dev", "--import-realm"},
-		ready: wait.ForHTTP("/health/ready").WithPort("9000/tcp"),
+		entrypoint: []string{"/opt/keycloak/bin/kc.sh"}, cmd: []string{"start", "--import-realm"},
+		ready: wait.ForHTTP("/health/ready").WithPort("9000/tcp").WithStartupTimeout(startWait),
 	},
 	ProductNATS: {
 		variable: "NATS_TEST_URL", scheme: "nats", port: "4222/tcp",
 		cmd:   []string{"-js", "-sd", "/data"},
-		ready: wait.ForLog("Server is ready"),
+		ready: wait.ForLog("Server is ready").WithStartupTimeout(startWait),
 	},
 }
 
@@ -75,9 +79,6 @@ func Redis(t testing.TB) string { return address(t, ProductRedis) }
 func NATS(t testing.TB) string { return address(t, ProductNATS) }
 
 // Keycloak is the base URL of a Keycloak with the administrator admin, password
-// admin, and the realm of a file. The first call of a test binary decides which
-// file that is. A server that KEYCLOAK_URL names must have the realm already.
-func Keycloak(t testing.TB, realmFile string) string {
-	t.Helper()
-	return address(t, ProductKeycloak, File(realmFile, "/opt/keycloak/data/import/realm.json"))
-}
+// admin. Tests import a realm of their own, as infra/keycloak/keycloaktest does.
+// Tokens carry the address by which Keycloak was asked.
+func Keycloak(t testing.TB) string { return address(t, ProductKeycloak) }

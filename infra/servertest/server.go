@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/log"
+	"github.com/testcontainers/testcontainers-go/wait"
 )
 
 // startWait bounds the start of a container, its image's download included.
@@ -103,9 +104,34 @@ func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startWait)
 	defer cancel()
-	if err := s.container.Start(ctx); err != nil {
-		t.Fatalf("start %s again: %v", s.product, err)
+	err := s.awaitAnew(ctx)
+	if err == nil {
+		err = s.container.Start(ctx)
 	}
+	if err != nil {
+		t.Fatalf("start %s again: %v%s", s.product, err, s.lastWords())
+	}
+}
+
+// awaitAnew makes the next start wait for a line of its own: a container's log
+// also holds what it said in earlier lives.
+func (s *Server) awaitAnew(ctx context.Context) error {
+	line, ok := recipes[s.product].ready.(*wait.LogStrategy)
+	if !ok {
+		return nil
+	}
+	r, err := s.container.Logs(ctx)
+	if err != nil {
+		return fmt.Errorf("read its log: %w", err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("read its log: %w", err)
+	}
+	said := strings.Count(string(b), line.Log)
+	s.container.WaitingFor = wait.ForAll(wait.ForLog(line.Log).WithOccurrence(said + 1)).WithDeadline(startWait)
+	return nil
 }
 
 func start(ctx context.Context, p Product, opts []Option) (*Server, error) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -191,6 +193,26 @@ func (d *database) Close() error {
 	}
 	if err != nil {
 		return fmt.Errorf("close %s store %s: %w", d.kind, d.path, err)
+	}
+	return nil
+}
+
+// Drop closes the file and removes it. Another process that has it open keeps
+// what is left of it to itself.
+func (d *database) Drop(ctx context.Context) error {
+	if d.closed.Load() {
+		return d.fail("drop", errClosed)
+	}
+	if err := ctx.Err(); err != nil {
+		return d.fail("drop", err)
+	}
+	if err := d.Close(); err != nil {
+		return err
+	}
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(d.path + end); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("drop %s store: %w", d.kind, err)
+		}
 	}
 	return nil
 }

@@ -96,15 +96,15 @@ func (s *Messages) MessagesByID(ctx context.Context, channel events.ChannelID, i
 	return found, nil
 }
 
-// Checksums sums all messages, by channel. It reads everything, some 10 µs a
+// Checksums sums the messages with a sequence of at most through, by channel. It reads everything, some 10 µs a
 // message.
-func (s *Messages) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
-	sums := checksums{}
-	err := each(ctx, s.all, scanRecord, func(m events.Message) error { return sums.add(m.ChannelID, m) })
+func (s *Messages) Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error) {
+	sums := newChecksums(through)
+	err := each(ctx, s.all, scanRecord, func(m events.Message) error { return sums.add(m.ChannelID, m.Seq, m) })
 	if err != nil {
 		return nil, s.fail("checksum "+s.kind, err)
 	}
-	return sums, nil
+	return sums.all, nil
 }
 
 // Reset drops all messages.

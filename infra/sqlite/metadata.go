@@ -170,18 +170,18 @@ func (s *Metadata) MembersOf(ctx context.Context, channel events.ChannelID, afte
 	return ms, s.fail("list members of "+string(channel), err)
 }
 
-// Checksums sums all channels and memberships, ended ones too, by channel. It
-// reads everything.
-func (s *Metadata) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
-	sums := checksums{}
-	err := each(ctx, s.allChannels, scanChannel, func(c events.Channel) error { return sums.add(c.ID, c) })
+// Checksums sums the channels and memberships, ended ones too, with a sequence
+// of at most through, by channel. It reads everything.
+func (s *Metadata) Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error) {
+	sums := newChecksums(through)
+	err := each(ctx, s.allChannels, scanChannel, func(c events.Channel) error { return sums.add(c.ID, c.Seq, c) })
 	if err == nil {
-		err = each(ctx, s.allMembers, scanMember, func(m events.Member) error { return sums.add(m.ChannelID, m) })
+		err = each(ctx, s.allMembers, scanMember, func(m events.Member) error { return sums.add(m.ChannelID, m.Seq, m) })
 	}
 	if err != nil {
 		return nil, s.fail("checksum metadata", err)
 	}
-	return sums, nil
+	return sums.all, nil
 }
 
 // Reset drops all channels and memberships.

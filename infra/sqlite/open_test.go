@@ -14,6 +14,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 type store interface {
@@ -139,14 +140,14 @@ func TestContentOutlivesTheStore(t *testing.T) {
 	s, err := sqlite.OpenMessages(t.Context(), path, sqlite.FullSync())
 	require.NoError(t, err)
 	require.NoError(t, s.PutMessages(t.Context(), batch(0)))
-	want, err := s.Checksums(t.Context())
+	want, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 
 	s, err = sqlite.OpenMessages(t.Context(), path)
 	require.NoError(t, err)
 	defer s.Close()
-	got, err := s.Checksums(t.Context())
+	got, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }
@@ -222,9 +223,9 @@ func TestHalfABatch(t *testing.T) {
 	require.ErrorIs(t, metadata.PutMembers(t.Context(), append(members[:5:5], events.Member{Seq: 9, ChannelID: "ch_1"})), events.ErrInvalid)
 	require.ErrorIs(t, metadata.PutChannels(t.Context(), []events.Channel{{Seq: 1}}), events.ErrInvalid)
 
-	for name, sums := range map[string]func(context.Context) (map[events.ChannelID]events.Checksum, error){
+	for name, sums := range map[string]func(context.Context, uint64) (map[events.ChannelID]events.Checksum, error){
 		"messages": messages.Checksums, "search": search.Checksums, "metadata": metadata.Checksums} {
-		got, err := sums(t.Context())
+		got, err := sums(t.Context(), stores.All)
 		require.NoError(t, err)
 		n := uint64(0)
 		for _, sum := range got {
@@ -239,9 +240,9 @@ func TestHalfABatch(t *testing.T) {
 	// The channels that a batch met before it was undone are met again.
 	require.NoError(t, messages.PutMessages(t.Context(), many))
 	require.NoError(t, search.IndexMessages(t.Context(), many))
-	a, err := messages.Checksums(t.Context())
+	a, err := messages.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
-	b, err := search.Checksums(t.Context())
+	b, err := search.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Equal(t, a, b, "both views hold the same")
 }

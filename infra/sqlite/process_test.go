@@ -14,6 +14,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // Some tests start this binary again, as another process that writes.
@@ -119,10 +120,10 @@ func TestKilledProcess(t *testing.T) {
 		}
 		return n
 	}
-	stored := count(messages.Checksums(t.Context()))
+	stored := count(messages.Checksums(t.Context(), stores.All))
 	require.GreaterOrEqual(t, stored, acknowledged, "what was acknowledged is there")
 	require.Zero(t, stored%batchSize, "and no half of a batch")
-	indexed := count(search.Checksums(t.Context()))
+	indexed := count(search.Checksums(t.Context(), stores.All))
 	require.GreaterOrEqual(t, indexed, acknowledged)
 	require.Zero(t, indexed%batchSize)
 
@@ -143,7 +144,7 @@ func TestKilledProcess(t *testing.T) {
 		require.NoError(t, sum.Add(m))
 		want[m.ChannelID] = sum
 	}
-	got, err := messages.Checksums(t.Context())
+	got, err := messages.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }

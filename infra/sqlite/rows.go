@@ -36,11 +36,21 @@ func collect[T any](ctx context.Context, st *sql.Stmt, scan func(scanner) (T, er
 	return all, err
 }
 
-type checksums map[events.ChannelID]events.Checksum
+type checksums struct {
+	through uint64
+	all     map[events.ChannelID]events.Checksum
+}
 
-func (c checksums) add(channel events.ChannelID, record any) error {
-	sum := c[channel]
+func newChecksums(through uint64) checksums {
+	return checksums{through, map[events.ChannelID]events.Checksum{}}
+}
+
+func (c checksums) add(channel events.ChannelID, seq uint64, record any) error {
+	if seq > c.through {
+		return nil
+	}
+	sum := c.all[channel]
 	err := sum.Add(record)
-	c[channel] = sum
+	c.all[channel] = sum
 	return err
 }

@@ -214,13 +214,13 @@ func (s *Search) confirm(ctx context.Context, q words.Query, seqs []int64) ([]ev
 	return hits, nil
 }
 
-// Checksums sums all messages, by channel, as [Messages.Checksums] does.
-func (s *Search) Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error) {
-	sums := checksums{}
-	if err := each(ctx, s.all, scanRecord, func(m events.Message) error { return sums.add(m.ChannelID, m) }); err != nil {
+// Checksums sums messages by channel, as [Messages.Checksums] does.
+func (s *Search) Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error) {
+	sums := newChecksums(through)
+	if err := each(ctx, s.all, scanRecord, func(m events.Message) error { return sums.add(m.ChannelID, m.Seq, m) }); err != nil {
 		return nil, s.fail("checksum "+s.kind, err)
 	}
-	return sums, nil
+	return sums.all, nil
 }
 
 // Reset drops all messages.

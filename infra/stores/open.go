@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -23,6 +24,10 @@ type Host struct {
 	Name       string                // of connections, for people who look at the server
 	Log        *slog.Logger          // slog.Default if nil
 	Registerer prometheus.Registerer // no metrics if nil
+
+	Views Register      // says which generation is live; nil: the first one is, for ever
+	Lease time.Duration // Lease if 0; the same for all who share a register
+	Bulk  bool          // much is written before anything is read: writes need not be visible at once
 }
 
 // Embedded says where the embedded stores keep their files. Any number of
@@ -32,14 +37,19 @@ type Embedded struct {
 	SyncAlways bool   `env:"SYNC_ALWAYS"`                // every write survives a power cut
 }
 
-// File is the path of a store's file, in a folder that exists.
-func (e Embedded) File(name string) (string, error) {
+// File is the path of a generation's file, in a folder that exists: messages.db,
+// then messages.2.db and so on.
+func (e Embedded) File(name string, generation int) (string, error) {
 	dir := e.Dir
 	if dir == "" {
 		dir = "data"
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", fmt.Errorf("DATA_DIR %q cannot be made: %w", dir, err)
+	}
+	if generation > 1 {
+		end := filepath.Ext(name)
+		name = fmt.Sprintf("%s.%d%s", strings.TrimSuffix(name, end), generation, end)
 	}
 	return filepath.Join(dir, name), nil
 }

@@ -15,9 +15,13 @@ package stores
 
 import (
 	"context"
+	"math"
 
 	"github.com/chat-platform/chat/events"
 )
+
+// All is the sequence through which a view's records are all of them.
+const All = uint64(math.MaxUint64)
 
 // Opened is what whoever opened a store needs of it.
 type Opened interface {
@@ -29,10 +33,14 @@ type Opened interface {
 // View is what all stores have in common.
 type View interface {
 	Opened
-	// Checksums sums all records, by channel. It reads everything.
-	Checksums(ctx context.Context) (map[events.ChannelID]events.Checksum, error)
+	// Checksums sums the records with a sequence of at most through, by channel
+	// ([All] for those of any). It reads everything.
+	Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error)
 	// Reset drops all content.
 	Reset(ctx context.Context) error
+	// Drop removes this generation wholly, schema and all, and closes the store.
+	// Others stay as they are.
+	Drop(ctx context.Context) error
 }
 
 // Messages stores the messages of channels. For one message id the lowest

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // filled is how many records the benchmarks of reads find in the store.
@@ -157,7 +158,7 @@ func benchmarkWrites[S View](b *testing.B, open func(b *testing.B) S, put func(S
 func benchmarkChecksums[S View](b *testing.B, s S) {
 	b.Run("checksums", func(b *testing.B) {
 		for b.Loop() {
-			_, err := s.Checksums(b.Context())
+			_, err := s.Checksums(b.Context(), stores.All)
 			require.NoError(b, err)
 		}
 	})

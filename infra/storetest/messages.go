@@ -12,10 +12,10 @@ import (
 )
 
 // TestMessages checks a store of messages. open gives an empty store, which it
-// closes in a cleanup of t.
-func TestMessages(t *testing.T, open func(t *testing.T) Messages) {
+// closes in a cleanup of t; generations gives those of one view.
+func TestMessages(t *testing.T, open func(t *testing.T) Messages, generations Generations[Messages]) {
 	put := func(s Messages) func(context.Context, []events.Message) error { return s.PutMessages }
-	testView(t, open, func(ctx context.Context, s Messages) error {
+	testView(t, open, generations, func(ctx context.Context, s Messages) error {
 		return s.PutMessages(ctx, append(conversation(general, 5, 1, 2), conversation(random, 5, 2, 2)...))
 	})
 	t.Run("writes", func(t *testing.T) { testMessageWrites(t, open, put) })

@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // TestMetadata checks a store of channels and memberships. open gives an empty
-// store, which it closes in a cleanup of t.
-func TestMetadata(t *testing.T, open func(t *testing.T) Metadata) {
-	testView(t, open, func(ctx context.Context, s Metadata) error {
+// store, which it closes in a cleanup of t; generations gives those of one view.
+func TestMetadata(t *testing.T, open func(t *testing.T) Metadata, generations Generations[Metadata]) {
+	testView(t, open, generations, func(ctx context.Context, s Metadata) error {
 		if err := s.PutChannels(ctx, []events.Channel{newChannel(general, 1, events.Public), newChannel(random, 2, events.Private)}); err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func testMetadataWrites(t *testing.T, open func(t *testing.T) Metadata) {
 		ms, err := s.MembersOf(t.Context(), general, "", 1_000)
 		require.NoError(t, err)
 		require.Equal(t, active, ms)
-		sums, err := s.Checksums(t.Context())
+		sums, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Len(t, sums, 2)
 		return sums
@@ -148,7 +149,7 @@ func testMetadataWrites(t *testing.T, open func(t *testing.T) Metadata) {
 		require.NoError(t, s.PutChannels(t.Context(), changed))
 		require.NoError(t, s.PutMembers(t.Context(), members))
 		refresh(t, s)
-		got, err := s.Checksums(t.Context())
+		got, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Equal(t, want[general], got[general])
 		require.NotEqual(t, want[random], got[random])

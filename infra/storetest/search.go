@@ -15,9 +15,10 @@ import (
 
 // TestSearch checks a search view. open gives an empty store, which it closes
 // in a cleanup of t; one that makes writes visible late implements [Refresher].
-func TestSearch(t *testing.T, open func(t *testing.T) Search) {
+// generations gives those of one view.
+func TestSearch(t *testing.T, open func(t *testing.T) Search, generations Generations[Search]) {
 	put := func(s Search) func(context.Context, []events.Message) error { return s.IndexMessages }
-	testView(t, open, func(ctx context.Context, s Search) error {
+	testView(t, open, generations, func(ctx context.Context, s Search) error {
 		return s.IndexMessages(ctx, append(conversation(general, 5, 1, 2), conversation(random, 5, 2, 2)...))
 	})
 	t.Run("writes", func(t *testing.T) { testMessageWrites(t, open, put) })

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,11 @@ var faults = map[string]struct {
 	messages func(storetest.Messages) storetest.Messages
 	metadata func(storetest.Metadata) storetest.Metadata
 	search   func(storetest.Search) storetest.Search
+
+	oneGeneration bool
 }{
+	"one generation":   {test: "TestMetadata/generations", oneGeneration: true},
+	"sums of all":      {test: "TestMessages/checksums", messages: func(s storetest.Messages) storetest.Messages { return sumsAll{s} }},
 	"more after":       {test: "TestMessages/history", messages: func(s storetest.Messages) storetest.Messages { return noMoreAfter{s} }},
 	"leaks channels":   {test: "TestMessages/by_id", messages: func(s storetest.Messages) storetest.Messages { return anyChannel{s} }},
 	"last write wins":  {test: "TestMessages/writes", messages: func(s storetest.Messages) storetest.Messages { return lowersSequences{s} }},
@@ -37,6 +42,23 @@ var faults = map[string]struct {
 	"snippet of start": {test: "TestSearch/snippets", search: func(s storetest.Search) storetest.Search { return startSnippets{s} }},
 }
 
+// generations are files beside each other; with the fault of one generation all
+// are the same file.
+func generations[S storetest.View](open func(ctx context.Context, path string) (S, error)) storetest.Generations[S] {
+	return func(t *testing.T) func(int) S {
+		dir := t.TempDir()
+		return func(generation int) S {
+			if faults[os.Getenv(faultEnv)].oneGeneration {
+				generation = 1
+			}
+			s, err := open(t.Context(), filepath.Join(dir, fmt.Sprint(generation)))
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, s.Close()) })
+			return s
+		}
+	}
+}
+
 func TestMessages(t *testing.T) {
 	fault := faults[os.Getenv(faultEnv)]
 	storetest.TestMessages(t, func(t *testing.T) storetest.Messages {
@@ -47,7 +69,9 @@ func TestMessages(t *testing.T) {
 			return fault.messages(s)
 		}
 		return s
-	})
+	}, generations(func(ctx context.Context, path string) (storetest.Messages, error) {
+		return sqlite.OpenMessages(ctx, path)
+	}))
 }
 
 func TestMetadata(t *testing.T) {
@@ -60,7 +84,9 @@ func TestMetadata(t *testing.T) {
 			return fault.metadata(s)
 		}
 		return s
-	})
+	}, generations(func(ctx context.Context, path string) (storetest.Metadata, error) {
+		return sqlite.OpenMetadata(ctx, path)
+	}))
 }
 
 func TestSearch(t *testing.T) {
@@ -74,7 +100,7 @@ func TestSearch(t *testing.T) {
 			return fault.search(s)
 		}
 		return refreshing{s, &refreshed}
-	})
+	}, generations(func(ctx context.Context, path string) (storetest.Search, error) { return sqlite.OpenSearch(ctx, path) }))
 	if fault.search == nil {
 		require.Positive(t, refreshed)
 	}
@@ -101,6 +127,12 @@ type refreshing struct {
 }
 
 func (s refreshing) Refresh(context.Context) error { *s.n++; return nil }
+
+type sumsAll struct{ storetest.Messages }
+
+func (s sumsAll) Checksums(ctx context.Context, _ uint64) (map[events.ChannelID]events.Checksum, error) {
+	return s.Messages.Checksums(ctx, 1<<63)
+}
 
 type noMoreAfter struct{ storetest.Messages }
 

@@ -7,13 +7,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 // testView checks what all views promise. write puts the same few records, of
 // two channels at least, into a store.
-func testView[S View](t *testing.T, open func(t *testing.T) S, write func(ctx context.Context, s S) error) {
+func testView[S View](t *testing.T, open func(t *testing.T) S, generations Generations[S], write func(ctx context.Context, s S) error) {
+	testGenerations(t, generations, write)
+	testChecksums(t, open, write)
 	t.Run("an empty view has no checksums", func(t *testing.T) {
-		sums, err := open(t).Checksums(t.Context())
+		sums, err := open(t).Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Empty(t, sums)
 	})
@@ -22,17 +25,17 @@ func testView[S View](t *testing.T, open func(t *testing.T) S, write func(ctx co
 		require.NoError(t, s.Reset(t.Context()), "of an empty view")
 		require.NoError(t, write(t.Context(), s))
 		refresh(t, s)
-		before, err := s.Checksums(t.Context())
+		before, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(before), 2)
 		require.NoError(t, s.Reset(t.Context()))
 		refresh(t, s)
-		sums, err := s.Checksums(t.Context())
+		sums, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Empty(t, sums)
 		require.NoError(t, write(t.Context(), s))
 		refresh(t, s)
-		after, err := s.Checksums(t.Context())
+		after, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Equal(t, before, after)
 	})
@@ -48,7 +51,8 @@ func testView[S View](t *testing.T, open func(t *testing.T) S, write func(ctx co
 		require.NoError(t, s.Close(), "a second time")
 		require.ErrorIs(t, write(t.Context(), s), events.ErrUnavailable)
 		require.ErrorIs(t, s.Reset(t.Context()), events.ErrUnavailable)
-		_, err := s.Checksums(t.Context())
+		require.ErrorIs(t, s.Drop(t.Context()), events.ErrUnavailable)
+		_, err := s.Checksums(t.Context(), stores.All)
 		require.ErrorIs(t, err, events.ErrUnavailable)
 	})
 	t.Run("a cancelled context ends every call", func(t *testing.T) {
@@ -57,12 +61,13 @@ func testView[S View](t *testing.T, open func(t *testing.T) S, write func(ctx co
 		cancel()
 		require.ErrorIs(t, write(ctx, s), context.Canceled)
 		require.ErrorIs(t, s.Reset(ctx), context.Canceled)
+		require.ErrorIs(t, s.Drop(ctx), context.Canceled)
 		require.ErrorIs(t, s.Ping(ctx), context.Canceled)
-		_, err := s.Checksums(ctx)
+		_, err := s.Checksums(ctx, stores.All)
 		require.ErrorIs(t, err, context.Canceled)
 
 		refresh(t, s)
-		sums, err := s.Checksums(t.Context())
+		sums, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Empty(t, sums, "nothing was written")
 		require.NoError(t, write(t.Context(), s), "the store goes on")
@@ -77,7 +82,7 @@ func testMessageWrites[S View](t *testing.T, open func(t *testing.T) S, put func
 	holds := func(t *testing.T, s S, want map[events.ChannelID]events.Checksum) {
 		t.Helper()
 		refresh(t, s)
-		got, err := s.Checksums(t.Context())
+		got, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
@@ -133,7 +138,7 @@ func testMessageWrites[S View](t *testing.T, open func(t *testing.T) S, put func
 		changed[3].Text += "."
 		require.NoError(t, put(s)(t.Context(), changed))
 		refresh(t, s)
-		got, err := s.Checksums(t.Context())
+		got, err := s.Checksums(t.Context(), stores.All)
 		require.NoError(t, err)
 		require.NotEqual(t, want[general], got[general])
 		require.Equal(t, want[general].Count, got[general].Count)

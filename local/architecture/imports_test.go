@@ -90,7 +90,9 @@ var rules = []rule{
 	{"functions/writer", []string{"events", "functions/internal"}, "a writer never reaches an adapter or another handler"},
 	{"functions", []string{"events", "functions/command", "functions/query", "functions/writer", "functions/internal"}, "the list of functions knows all handlers and no adapter"},
 	{"longrunning/cmd", []string{"events", "longrunning", "infra"}, "a main wires adapters to services"},
+	{"longrunning/archiver", []string{"events", "infra/archive", "infra/nats"}, "it moves messages from the log into the archive, and knows neither's product"},
 	{"longrunning", []string{"events", "longrunning/internal", "infra/nats"}, "the services speak to the log and to nobody else"},
+	{"infra/archive", []string{"events", "infra/archive"}, "what segments are; object stores are adapters elsewhere"},
 	{"infra/nats", []string{"events", "infra/nats"}, "an adapter knows the contract and its product"},
 	{"infra/servertest", []string{"events"}, "it knows images and ports, and no adapter"},
 	{"infra/redis", []string{"events", "infra/ratelimit"}, "while Redis is away, the limiter of the process judges"},
@@ -100,13 +102,15 @@ var rules = []rule{
 	{"infra/process", []string{"infra/observability"}, "start-up is the same for every main"},
 	{"infra/sqlite", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
 	{"infra/elasticsearch", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
+	{"infra/keycloak/keycloaktest", []string{"infra/keycloak", "infra/servertest"}, "test support: a realm on a real server"},
+	{"infra/keycloak", []string{"events", "infra/keycloak"}, "the realm lies beside what watches it"},
 	{"infra", []string{"events"}, "an adapter knows the contract and its product"},
 	{"local", []string{"events", "functions", "longrunning", "infra", "local"}, "the local platform wires everything"},
 }
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
 // real embedded stores, the real servers and the conformance suite instead of mocks.
-var testsMay = []string{"infra/nats", "infra/ratelimit", "infra/sqlite", "infra/servertest", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
+var testsMay = []string{"infra/archive", "infra/keycloak/keycloaktest", "infra/nats", "infra/ratelimit", "infra/sqlite", "infra/servertest", "infra/stores", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {
@@ -131,7 +135,7 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/keycloak/keycloaktest", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest", "infra/archive/archivetest"}
 	for _, f := range files(t) {
 		if f.test || under(f.dir, append(support, "local")...) {
 			continue
@@ -155,6 +159,8 @@ var drivers = []struct{ module, folder string }{
 	{"go.mongodb.org/mongo-driver", "infra/mongodb"},
 	{"github.com/elastic/go-elasticsearch", "infra/elasticsearch"},
 	{"github.com/redis/go-redis", "infra/redis"},
+	{"github.com/klauspost/compress", "infra/archive"},
+	{"github.com/minio/minio-go", "infra/s3"},
 	{"github.com/prometheus/client_golang/prometheus/promhttp", "infra/observability"},
 	{"go.opentelemetry.io/otel/sdk", "infra/observability"},
 	{"go.opentelemetry.io/otel/exporters", "infra/observability"},

@@ -27,9 +27,10 @@ import (
 
 // Client calls one platform as one user.
 type Client struct {
-	base *url.URL
-	http *http.Client
-	user string
+	base   *url.URL
+	http   *http.Client
+	user   string
+	secret string // the user's password
 
 	mu      sync.Mutex
 	scopes  []string
@@ -38,8 +39,9 @@ type Client struct {
 }
 
 // New makes a client of the platform at base, like "http://localhost:8080", for
-// a user of its development issuer, with the given scopes (like "chat-import").
-// The first call logs in.
+// a user of its issuer, with the given scopes (like "chat-import"). The first
+// call logs in, at the development issuer without a password, at another one by
+// [Client.WithPassword].
 func New(base, user string, scopes ...string) (*Client, error) {
 	u, err := url.Parse(strings.TrimSuffix(base, "/"))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -53,7 +55,15 @@ func New(base, user string, scopes ...string) (*Client, error) {
 // As makes a client of the same platform for another user; both share their
 // connections.
 func (c *Client) As(user string, scopes ...string) *Client {
-	return &Client{base: c.base, http: c.http, user: user, scopes: scopes}
+	return &Client{base: c.base, http: c.http, user: user, secret: c.secret, scopes: scopes}
+}
+
+// WithPassword makes the same client for an issuer that asks for a password. The
+// clients that it makes by As use the same one.
+func (c *Client) WithPassword(secret string) *Client {
+	with := c.As(c.user, c.scopes...)
+	with.secret = secret
+	return with
 }
 
 // User is the name under which the client logs in.

@@ -43,7 +43,7 @@ func fake(t *testing.T, lifetime int, api http.HandlerFunc) (c *client.Client, l
 	})
 	mux.HandleFunc("POST /dev/token", func(w http.ResponseWriter, r *http.Request) {
 		n := logins.Add(1)
-		answer(w, map[string]any{"access_token": fmt.Sprintf("%s-%s-%d", r.FormValue("username"), r.FormValue("scope"), n), "expires_in": lifetime})
+		answer(w, map[string]any{"access_token": fmt.Sprintf("%s-%s%s-%d", r.FormValue("username"), r.FormValue("scope"), r.FormValue("password"), n), "expires_in": lifetime})
 	})
 	mux.HandleFunc("/", api)
 	c, err := client.New(srv.URL+"/", "ann", "chat-import")
@@ -63,6 +63,12 @@ func TestLogin(t *testing.T) {
 	require.NoError(t, bob.Join(t.Context(), "ch_1"))
 	assert.Equal(t, []string{"Bearer ann-chat-import-1", "Bearer ann-chat-import-1", "Bearer bob--2"}, seen, "a token is used again")
 	assert.EqualValues(t, 2, logins.Load())
+
+	seen = nil
+	secret := c.WithPassword("sesame")
+	require.NoError(t, secret.Join(t.Context(), "ch_1"))
+	require.NoError(t, secret.As("bob").Join(t.Context(), "ch_1"))
+	assert.Equal(t, []string{"Bearer ann-chat-importsesame-3", "Bearer bob-sesame-4"}, seen)
 
 	c, logins = fake(t, 20, api)
 	require.NoError(t, c.Join(t.Context(), "ch_1"))

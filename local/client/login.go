@@ -39,7 +39,12 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("log in %s: %w", c.user, err)
 	}
-	t, err := issuer.PasswordToken(ctx, c.http, p.Issuer, c.user, c.scopes...)
+	var t issuer.Token
+	at, err := issuer.NewClient(ctx, c.http, p.Issuer)
+	if err == nil {
+		at.Secret = c.secret
+		t, err = at.Password(ctx, c.user, c.scopes...)
+	}
 	if err != nil {
 		return "", fmt.Errorf("log in %s: %w", c.user, err)
 	}

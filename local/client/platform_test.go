@@ -84,10 +84,14 @@ func TestCalls(t *testing.T) {
 	assert.Equal(t, "invalid_cursor", problem.Code)
 
 	// Resuming gives what was missed; a cursor of another log gives none.
-	socket, resumed, err := bob.Connect(ctx, frame.Cursor)
+	var missed []uint64
+	socket, resumed, err := bob.Resume(ctx, frame.Cursor, func(f client.Frame) { missed = append(missed, f.Seq) })
 	require.NoError(t, err)
 	assert.Equal(t, "resumed", resumed.Op)
 	assert.Equal(t, 2, resumed.Replayed)
+	assert.Equal(t, []uint64{first[0].Seq, first[1].Seq}, missed)
+	assert.Empty(t, resumed.Limited)
+	assert.False(t, resumed.LimitAll)
 	socket.Drop()
 	socket, refused, err := bob.Connect(ctx, "nonsense")
 	require.NoError(t, err)

@@ -20,9 +20,18 @@ type Frame struct {
 	Prev      uint64           `json:"prev"`
 	Cursor    string           `json:"cursor"`
 	Replayed  int              `json:"replayed"`
+	Limited   []Limited        `json:"limited"`     // channels of which not everything was replayed
+	LimitAll  bool             `json:"limited_all"` // nothing was: too much had come
 	Reason    string           `json:"reason"`
 	Heartbeat int              `json:"heartbeat_interval_ms"`
 	Data      json.RawMessage  `json:"data"`
+}
+
+// Limited is a channel that was too far behind: what comes from FromSeq on is to
+// be read from its history.
+type Limited struct {
+	ChannelID events.ChannelID `json:"channel_id"`
+	FromSeq   uint64           `json:"from_seq"`
 }
 
 // Socket is an identified WebSocket session. It is for one reading goroutine.
@@ -36,6 +45,11 @@ type Socket struct {
 // platform's "ready", "resumed" or "invalid_session"; what is replayed before it is
 // passed over.
 func (c *Client) Connect(ctx context.Context, cursor string) (*Socket, Frame, error) {
+	return c.Resume(ctx, cursor, func(Frame) {})
+}
+
+// Resume is Connect with what is replayed given to f, in order.
+func (c *Client) Resume(ctx context.Context, cursor string, f func(Frame)) (*Socket, Frame, error) {
 	fail := func(err error) (*Socket, Frame, error) {
 		return nil, Frame{}, fmt.Errorf("connect %s: %w", c.user, err)
 	}
@@ -71,6 +85,7 @@ func (c *Client) Connect(ctx context.Context, cursor string) (*Socket, Frame, er
 	}
 	ready, err := s.Next(ctx)
 	for err == nil && ready.Op != "ready" && ready.Op != "resumed" && ready.Op != "invalid_session" {
+		f(ready)
 		ready, err = s.Next(ctx)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { keycloak, login } from './issuer.js';
 
 const results = fileURLToPath(new URL('test-results/', import.meta.url));
 
@@ -21,13 +22,13 @@ export function launch() {
 export class Person {
   // arrive opens the page in a new tab of the context and logs in.
   static async arrive(context, url, name, met = () => {}) {
+    if (keycloak) await context.clearCookies(); // or it would take this one for the last who came
     const page = await context.newPage();
     const person = new Person(page, name);
     met(person);
     await page.goto(url);
     await page.getByTestId('login').click();
-    await page.getByLabel('Your name').fill(name);
-    await page.getByRole('button', { name: 'Log in' }).click();
+    await login(page, url, name);
     await person.connected();
     return person;
   }

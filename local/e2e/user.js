@@ -1,15 +1,10 @@
 // User is somebody who talks through the REST API, without a browser.
 
+import { token } from './issuer.js';
+
 export class User {
   static async login(url, name) {
-    const config = await (await fetch(`${url}/v1/config`)).json();
-    const discovery = await (await fetch(`${config.issuer}/.well-known/openid-configuration`)).json();
-    const response = await fetch(discovery.token_endpoint, {
-      method: 'POST', body: new URLSearchParams({ grant_type: 'password', client_id: 'chat-e2e', username: name }),
-    });
-    const token = await response.json();
-    if (!response.ok) throw new Error(`login of ${name}: ${token.error_description}`);
-    return new User(url, name, token.access_token);
+    return new User(url, name, await token(url, name));
   }
 
   constructor(url, name, token) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/local/views"
 )
 
@@ -62,7 +63,7 @@ func (s *stage) printStored(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	sums, err := store.Checksums(ctx)
+	sums, err := store.Checksums(ctx, stores.All)
 	if err != nil {
 		return err
 	}

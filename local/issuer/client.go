@@ -7,22 +7,27 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/chat-platform/chat/events"
 )
 
 // Client asks an issuer for tokens on behalf of tools: load, replay, tests. It
-// works with any issuer that allows the password grant to public clients.
+// works with any issuer that has a public client chat-tools with the password
+// grant, as the development realm of Keycloak has.
 type Client struct {
 	HTTP     *http.Client
-	Endpoint string // the token endpoint
+	Endpoint string   // the token endpoint
+	Scopes   []string // that the issuer knows; nil: it does not say
+	Secret   string   // the password of all users; the development issuer asks for none
 }
 
 // NewClient finds the issuer's token endpoint by discovery.
 func NewClient(ctx context.Context, client *http.Client, issuerURL string) (*Client, error) {
 	var doc struct {
-		TokenEndpoint string `json:"token_endpoint"`
+		TokenEndpoint string   `json:"token_endpoint"`
+		Scopes        []string `json:"scopes_supported"`
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(issuerURL, "/")+"/.well-known/openid-configuration", nil)
 	if err != nil {
@@ -34,14 +39,21 @@ func NewClient(ctx context.Context, client *http.Client, issuerURL string) (*Cli
 	if doc.TokenEndpoint == "" {
 		return nil, fmt.Errorf("discovery of %s: no token_endpoint", issuerURL)
 	}
-	return &Client{HTTP: client, Endpoint: doc.TokenEndpoint}, nil
+	return &Client{HTTP: client, Endpoint: doc.TokenEndpoint, Scopes: doc.Scopes}, nil
 }
 
-// Password gets tokens for a user without a password. Errors match
+// Password gets tokens for a user. Scopes that the issuer does not know are left
+// out: with Keycloak a role is the user's, and not asked for. Errors match
 // [events.ErrInvalid] where the issuer refuses and [events.ErrUnavailable]
 // where it cannot answer.
 func (c *Client) Password(ctx context.Context, user string, scopes ...string) (Token, error) {
 	form := url.Values{"grant_type": {"password"}, "client_id": {"chat-tools"}, "username": {user}}
+	if c.Secret != "" {
+		form.Set("password", c.Secret)
+	}
+	if c.Scopes != nil {
+		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(c.Scopes, s) })
+	}
 	if len(scopes) > 0 {
 		form.Set("scope", strings.Join(scopes, " "))
 	}

@@ -206,6 +206,36 @@ func TestPasswordTokenIsVerified(t *testing.T) {
 	}
 }
 
+// An issuer of another kind gets a password, and only scopes that it knows.
+func TestClientOfAnotherIssuer(t *testing.T) {
+	var asked url.Values
+	var scopes []string
+	mux := http.NewServeMux()
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"token_endpoint": srv.URL + "/token", "scopes_supported": scopes})
+	})
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		asked = r.PostForm
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "expires_in": 300})
+	})
+	for _, tt := range []struct {
+		known []string
+		scope string
+	}{{nil, "chat-import openid"}, {[]string{"openid", "email"}, "openid"}, {[]string{"email"}, ""}} {
+		scopes = tt.known
+		c, err := issuer.NewClient(t.Context(), http.DefaultClient, srv.URL)
+		require.NoError(t, err)
+		c.Secret = "sesame"
+		_, err = c.Password(t.Context(), "bob", events.RoleImport, "openid")
+		require.NoError(t, err)
+		require.Equal(t, "sesame", asked.Get("password"))
+		require.Equal(t, tt.scope, asked.Get("scope"))
+	}
+}
+
 func TestClientErrors(t *testing.T) {
 	w := serve(t, t.TempDir())
 	_, err := issuer.PasswordToken(t.Context(), http.DefaultClient, w.URL(), "")

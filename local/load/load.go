@@ -29,6 +29,7 @@ import (
 // Config says how much.
 type Config struct {
 	URL       string
+	Password  string        // of the speaker and the listeners, where the platform's issuer wants one
 	Rate      int           // messages a second, 1 to 100,000
 	For       time.Duration // at most 10 minutes
 	Channels  int           // messages go round them
@@ -105,6 +106,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	owner = owner.WithPassword(cfg.Password)
 	r := &run{cfg: cfg, send: hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 3), delivery: hdrhistogram.New(1, int64(time.Minute/time.Microsecond), 3)}
 	for range cfg.Channels {
 		id := events.NewChannelID()

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/chat-platform/chat/functions"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -24,8 +25,10 @@ import (
 type Config struct {
 	DataDir    string   `env:"DATA_DIR" envDefault:"data"`
 	SyncAlways bool     `env:"SYNC_ALWAYS"`                      // every receipt survives a power cut; one to two thousand messages a second
+	OwnLog     bool     `env:"-"`                                // the log is embedded: NATS_URL names no server
 	NATSPort   int      `env:"NATS_PORT" envDefault:"0"`         // TCP port of the embedded log on the loopback address; 0: none, −1: any
 	Issuer     string   `env:"OIDC_ISSUER"`                      // empty: the development issuer
+	Discovery  string   `env:"OIDC_DISCOVERY_URL"`               // where the platform, unlike browsers, reaches that issuer
 	ClientID   string   `env:"OIDC_CLIENT_ID" envDefault:"chat"` // that the page logs in with
 	Origins    []string `env:"CORS_ORIGINS"`                     // pages of other origins that may call
 	Audience   string   `env:"OIDC_AUDIENCE" envDefault:"chat"`
@@ -40,12 +43,15 @@ type Config struct {
 	Fanout       fanout.Config
 	Notification notification.Config
 	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
-	Redis        redis.Config     // where limits are kept; in the process if no URL is given
+	Redis        redis.Config     // where limits and pages are kept; in the process if no URL is given
+	Pages        functions.PagesConfig
 }
 
 // read fills the configuration from the environment.
 func (c *Config) read(p *process.Process) error {
-	if p.Environ()["OIDC_ISSUER"] != "" {
+	environ := p.Environ()
+	c.OwnLog = environ["NATS_URL"] == ""
+	if environ["OIDC_ISSUER"] != "" {
 		c.Limits = ratelimit.Defaults()
 	}
 	return p.Config(c)
@@ -61,7 +67,10 @@ func (c Config) Validate() error {
 	if c.NATSPort < -1 || c.NATSPort > 65535 {
 		return fmt.Errorf("NATS_PORT is %d, expected -1 to 65535", c.NATSPort)
 	}
-	return errors.Join(c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate())
+	if c.NATSPort != 0 && !c.OwnLog {
+		return fmt.Errorf("NATS_PORT is %d, but the log is not the embedded one: NATS_URL is set", c.NATSPort)
+	}
+	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate())
 }
 
 // publicURL is where clients find the platform.
@@ -81,5 +90,5 @@ func (c Config) publicURL(addr net.Addr) string {
 }
 
 func (c Config) verifier(issuerURL string) *oidc.Verifier {
-	return oidc.New(oidc.Config{Issuer: issuerURL, Audience: c.Audience})
+	return oidc.New(oidc.Config{Issuer: issuerURL, Audience: c.Audience, DiscoveryURL: c.Discovery})
 }

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"github.com/chat-platform/chat/functions"
@@ -16,42 +17,69 @@ import (
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/datadir"
+	"github.com/chat-platform/chat/local/rebuild"
+	viewsof "github.com/chat-platform/chat/local/views"
 )
 
-// ownLog is the log with its server.
-type ownLog struct {
+// platformLog is the log, with what the platform holds for it.
+type platformLog struct {
 	*natslog.Log
-	server *embedded.Server
+	url     string // for people; "" where it has no port
+	release func() error
 }
 
-// openLog starts the embedded server and connects to it.
-func openLog(ctx context.Context, cfg Config, p *process.Process) (*ownLog, error) {
-	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
-	if err != nil {
-		return nil, err
+// openLog connects to the log: to the server that the configuration names, else
+// to one that it starts in this process. Either way the data folder is this
+// process's alone.
+func openLog(ctx context.Context, cfg Config, p *process.Process) (*platformLog, error) {
+	l, c := &platformLog{}, cfg.Log
+	c.Logger, c.Registerer = p.Log, p.Registry
+	if c.Name == "" {
+		c.Name = p.Name
 	}
-	c := cfg.Log
-	c.InProcess, c.Name, c.Logger, c.Registerer = server, p.Name, p.Log, p.Registry
-	log, err := natslog.Open(ctx, c)
-	if err != nil {
-		server.Shutdown()
-		return nil, err
+	if cfg.OwnLog {
+		server, err := embedded.Start(embedded.Config{Dir: filepath.Join(cfg.DataDir, datadir.Log), Port: cfg.NATSPort, SyncAlways: cfg.SyncAlways, Logger: p.Log})
+		if err != nil {
+			return nil, err
+		}
+		c.InProcess, l.url = server, server.ClientURL()
+		l.release = func() error { server.Shutdown(); return nil }
+	} else {
+		lock, err := embedded.Lock(cfg.DataDir)
+		if err != nil {
+			return nil, fmt.Errorf("data folder %s: %w", cfg.DataDir, err)
+		}
+		l.url, l.release = c.Where(), lock.Close
 	}
-	p.Ready("log", log.Ping)
-	return &ownLog{log, server}, nil
+	var err error
+	if l.Log, err = natslog.Open(ctx, c); err != nil {
+		return nil, errors.Join(err, l.release())
+	}
+	p.Ready("log", l.Ping)
+	return l, nil
 }
 
-func (l *ownLog) close() error {
-	err := l.Close()
-	l.server.Shutdown()
-	return err
-}
+func (l *platformLog) close() error { return errors.Join(l.Close(), l.release()) }
 
 // openLimiter makes what keeps rate limits.
 func openLimiter(ctx context.Context, cfg Config, p *process.Process) (*ratelimit.Limiter, func() error, error) {
 	c := cfg.Redis
 	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
 	return redis.OpenLimiter(ctx, cfg.Limits, c)
+}
+
+// openPages makes what keeps the latest pages of busy channels.
+func openPages(ctx context.Context, cfg Config, p *process.Process) (*functions.Pages, func() error, error) {
+	if cfg.Redis.URL == "" {
+		return functions.NewPages(cfg.Pages, nil, p.Registry), func() error { return nil }, nil
+	}
+	c := cfg.Redis
+	c.Name, c.Logger, c.Registerer = p.Name, p.Log, p.Registry
+	shared, err := redis.OpenCache(ctx, c, cfg.Pages.TTL)
+	if err != nil {
+		return nil, nil, err
+	}
+	return functions.NewPages(cfg.Pages, shared, p.Registry), shared.Close, nil
 }
 
 // views are the three stores.
@@ -62,8 +90,8 @@ type views struct {
 }
 
 // openViews opens the stores that the configuration names.
-func openViews(ctx context.Context, cfg Config, p *process.Process) (v *views, err error) {
-	host := stores.Host{Name: p.Name, Log: p.Log, Registerer: p.Registry}
+func openViews(ctx context.Context, cfg Config, p *process.Process, log *natslog.Log) (v *views, err error) {
+	host := stores.Host{Name: p.Name, Log: p.Log, Registerer: p.Registry, Views: log}
 	v = &views{}
 	defer func() {
 		if err != nil {
@@ -78,6 +106,16 @@ func openViews(ctx context.Context, cfg Config, p *process.Process) (v *views, e
 	}
 	v.search, err = search.Open(ctx, cfg.Search, host)
 	return v, err
+}
+
+// newRebuilds makes what rebuilds views for an operator.
+func newRebuilds(ctx context.Context, cfg Config, p *process.Process, log *natslog.Log) *rebuild.Service {
+	return rebuild.NewService(ctx, p.Log, func(report func(rebuild.Report)) *rebuild.Rebuilder {
+		return &rebuild.Rebuilder{
+			Log: log, Views: viewsof.Config{Messages: cfg.Messages, Metadata: cfg.Metadata, Search: cfg.Search},
+			Host: stores.Host{Name: p.Name + " rebuild", Log: p.Log, Registerer: p.Registry}, Report: report, Logger: p.Log,
+		}
+	})
 }
 
 func (v *views) close() error {
@@ -102,13 +140,14 @@ func newWriters(ctx context.Context, p *process.Process, v *views) (*functions.M
 	return functions.NewMux(fns...), start(ctx, p, fns)
 }
 
-// start runs the functions' hooks and takes part in readiness for them.
+// start runs the functions' hooks. Where the store of a query or a writer is away
+// the platform still takes commands, so it stays ready and says what is not.
 func start(ctx context.Context, p *process.Process, fns []*functions.Function) error {
 	for _, f := range fns {
 		if err := f.Start(ctx, p.Environ()); err != nil {
 			return err
 		}
-		p.Ready(f.Name(), func(ctx context.Context) error {
+		p.Tells(f.Name(), func(ctx context.Context) error {
 			ok, err := f.Ready(ctx)
 			if err == nil && !ok {
 				err = errors.New(f.Name() + " is not ready")

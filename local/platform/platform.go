@@ -3,8 +3,11 @@
 // development issuer and the page. It is wiring; each part is the very package
 // that runs as a binary of its own elsewhere.
 //
-// Everything lives in one data folder and survives a restart and a crash. The
-// public side is one listener; writers, which ask for no token, are on a
+// By default everything lives in one data folder and survives a restart and a
+// crash. Where the environment names servers (NATS_URL, STORE_…, OIDC_ISSUER), the
+// folder holds what is not on them. One process at a time uses the folder.
+//
+// The public side is one listener; writers, which ask for no token, are on a
 // loopback listener of their own, and so are the dead letters, for whoever can
 // read the data folder.
 //
@@ -16,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -25,6 +29,7 @@ import (
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/deadletters"
+	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
@@ -48,7 +53,7 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.close()) }()
-	views, err := openViews(ctx, cfg, p)
+	views, err := openViews(ctx, cfg, p, log.Log)
 	if err != nil {
 		return err
 	}
@@ -59,7 +64,12 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLimiter()) }()
-	router, err := newRouter(cfg, p, public.Addr(), log.Log, views, limiter)
+	pages, closePages, err := openPages(ctx, cfg, p)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closePages()) }()
+	router, err := newRouter(cfg, p, public.Addr(), log.Log, views, limiter, pages)
 	if err != nil {
 		return err
 	}
@@ -76,7 +86,12 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := inside.serve(writers, deadletters.Handler(deadletters.NewDirect(log, sources.redriver, p.Log), p.Log)); err != nil {
+	rebuilds := newRebuilds(ctx, cfg, p, log.Log)
+	defer rebuilds.Close()
+	if err := inside.serve(writers, map[string]http.Handler{
+		deadletters.Path: deadletters.Handler(deadletters.NewDirect(log, sources.redriver, p.Log), p.Log),
+		rebuild.Path:     rebuilds,
+	}); err != nil {
 		return err
 	}
 	return run(ctx, cfg, p, public, log, router, sources)
@@ -84,7 +99,7 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 
 // run runs the parts. The public side ends first, then the sources and the
 // fan-out, which the clients' last messages still pass.
-func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *ownLog, r *router, sources sources) error {
+func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *platformLog, r *router, sources sources) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	behind, inner := errgroup.WithContext(inner)
@@ -111,7 +126,7 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 		return r.notification.Run(outer)
 	})
 	front.Go(func() error { return p.ServeOn(outer, public, r.handler) })
-	r.banner(p.Stdout, log.server.ClientURL())
+	r.banner(p.Stdout, log.url)
 	err := front.Wait()
 	stop()
 	return errors.Join(behind.Wait(), ignoreEnded(ctx, err))

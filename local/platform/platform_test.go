@@ -15,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/nats/natstest"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/local/client"
+	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/platform"
 	"github.com/chat-platform/chat/local/platform/platformtest"
 )
@@ -42,10 +44,26 @@ func next(t *testing.T, s *client.Socket) (client.Frame, events.MessageSent) {
 	}
 }
 
-// The whole flow: two people, one channel, live, history, search, a dropped
-// connection, a restart.
-func TestTwoPeopleTalk(t *testing.T) {
-	p := platformtest.Start(t, "")
+func TestTwoPeopleTalk(t *testing.T) { twoPeopleTalk(t) }
+
+// A log that others run: the platform starts no server, and all else is as ever.
+func TestALogElsewhere(t *testing.T) {
+	srv := natstest.Start(t)
+	dir := twoPeopleTalk(t, "NATS_URL="+srv.ClientURL())
+	assert.NoDirExists(t, filepath.Join(dir, datadir.Log))
+
+	p := platformtest.Start(t, dir, "NATS_URL="+srv.ClientURL())
+	assert.Contains(t, p.Output(), "NATS       "+srv.ClientURL()+"\n")
+	code, out := run(t, "PORT=0", "DATA_DIR="+dir, "NATS_URL="+srv.ClientURL())
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, dir, "the data folder is one platform's all the same")
+}
+
+// twoPeopleTalk is the whole flow: two people, one channel, live, history,
+// search, a dropped connection, a restart. It gives the data folder.
+func twoPeopleTalk(t *testing.T, environ ...string) string {
+	t.Helper()
+	p := platformtest.Start(t, "", environ...)
 	alice, bob := newClient(t, p, "alice"), newClient(t, p, "bob")
 	require.NoError(t, alice.CreateChannel(t.Context(), "ch_general", "General", "talk"))
 
@@ -107,11 +125,13 @@ func TestTwoPeopleTalk(t *testing.T) {
 	}, waitLong, waitStep)
 
 	require.Zero(t, p.Stop(t), "SIGTERM drains and exits 0: %s", p.Output())
-	p = platformtest.Start(t, p.Dir)
+	p = platformtest.Start(t, p.Dir, environ...)
 	bob = newClient(t, p, "bob")
 	page, err = bob.HistoryAfter(t.Context(), "ch_general", 0, 100)
 	require.NoError(t, err)
 	require.Len(t, page.Messages, 2, "data survives a restart")
+	require.Zero(t, p.Stop(t))
+	return p.Dir
 }
 
 func TestRoutes(t *testing.T) {
@@ -184,11 +204,14 @@ func TestRefusals(t *testing.T) {
 		{"a rate that is none", []string{"PORT=0", "RATE_LIMIT_SEND=often", "DATA_DIR=" + t.TempDir()}, "RATE_LIMIT_SEND"},
 		{"a Redis that is none", []string{"PORT=0", "RATE_LIMIT_SEND=5/1s", "REDIS_URL=here", "DATA_DIR=" + t.TempDir()}, "REDIS_URL"},
 		{"a NATS port that is none", []string{"PORT=0", "NATS_PORT=70000", "DATA_DIR=" + t.TempDir()}, "NATS_PORT"},
+		{"a NATS port of another's log", []string{"PORT=0", "NATS_PORT=-1", "NATS_URL=nats://127.0.0.1:1", "DATA_DIR=" + t.TempDir()}, "NATS_URL"},
+		{"a log that is not there", []string{"PORT=0", "NATS_URL=nats://ann:secret@127.0.0.1:1", "NATS_CONNECT_WAIT=1ms", "DATA_DIR=" + t.TempDir()}, "nats://127.0.0.1:1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, out := run(t, tt.environ...)
 			assert.Equal(t, 1, code)
 			assert.Contains(t, out, tt.want)
+			assert.NotContains(t, out, "secret")
 			assert.Equal(t, 1, strings.Count(strings.TrimSpace(out), "\n")+1, "one line says it: %s", out)
 		})
 	}

@@ -28,7 +28,7 @@ type router struct {
 	notification *notification.Service
 }
 
-func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter) (*router, error) {
+func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, v *views, limiter functions.Limiter, pages *functions.Pages) (*router, error) {
 	r := &router{url: cfg.publicURL(addr)}
 	mux := functions.NewMux()
 	issuerURL := cfg.Issuer
@@ -46,7 +46,7 @@ func newRouter(cfg Config, p *process.Process, addr net.Addr, log *natslog.Log, 
 	}
 	verifier := cfg.verifier(issuerURL)
 	fns := functions.Public(functions.Deps{
-		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search,
+		Log: log, Messages: v.messages, Metadata: v.metadata, Index: v.search, Pages: pages,
 		Serving: functions.Serving{Verifier: verifier, Limiter: limiter, Logger: p.Log, Registerer: p.Registry},
 	})
 	if err := start(context.Background(), p, fns); err != nil {

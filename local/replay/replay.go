@@ -43,14 +43,14 @@ type Replay struct {
 	out    io.Writer
 }
 
-// New prepares a replay of c to the platform at url; progress and the summary go
-// to out.
-func New(url string, c *corpus.Corpus, out io.Writer) (*Replay, error) {
+// New prepares a replay of c to the platform at url, whose issuer may want a
+// password of the [Importer]; progress and the summary go to out.
+func New(url, password string, c *corpus.Corpus, out io.Writer) (*Replay, error) {
 	cl, err := client.New(url, Importer, events.RoleImport)
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
-	return &Replay{Batch: MaxBatch, client: cl, corpus: c, out: out}, nil
+	return &Replay{Batch: MaxBatch, client: cl.WithPassword(password), corpus: c, out: out}, nil
 }
 
 // Receipt is what a replay did and found.

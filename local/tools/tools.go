@@ -1,5 +1,5 @@
 // Package tools gives the tools around the platform their flags: rebuild,
-// replay, load, invoke and dead letters. Each function is a command of the chat binary; it
+// replay, load, invoke, dead letters and the realm. Each function is a command of the chat binary; it
 // ends with an error where the tool found something wrong.
 package tools
 
@@ -16,7 +16,6 @@ import (
 	"github.com/chat-platform/chat/local/corpus"
 	"github.com/chat-platform/chat/local/invoke"
 	"github.com/chat-platform/chat/local/load"
-	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/local/replay"
 )
 
@@ -45,21 +44,10 @@ func parse(p *process.Process, fs *flag.FlagSet) (help bool, err error) {
 	return false, nil
 }
 
-// Rebuild rebuilds the stores of DATA_DIR.
-func Rebuild(ctx context.Context, p *process.Process) error {
-	var cfg struct {
-		DataDir string `env:"DATA_DIR" envDefault:"data"`
-	}
-	if err := p.Config(&cfg); err != nil {
-		return err
-	}
-	fs := flag.NewFlagSet("rebuild", flag.ContinueOnError)
-	fs.StringVar(&cfg.DataDir, "data", cfg.DataDir, "data folder of a platform that does not run")
-	if help, err := parse(p, fs); help || err != nil {
-		return err
-	}
-	_, err := rebuild.Run(ctx, cfg.DataDir, p.Stdout)
-	return err
+// login is how the tools log in. The development issuer asks for no password;
+// the development realm of Keycloak has this one for everybody.
+type login struct {
+	Password string `env:"CHAT_DEMO_PASSWORD" envDefault:"chat"`
 }
 
 // Replay sends a corpus and verifies it.
@@ -71,11 +59,15 @@ func Replay(ctx context.Context, p *process.Process) error {
 	if help, err := parse(p, fs); help || err != nil {
 		return err
 	}
+	var who login
+	if err := p.Config(&who); err != nil {
+		return err
+	}
 	c, err := corpus.Open(*path)
 	if err != nil {
 		return err
 	}
-	r, err := replay.New(*url, c, p.Stdout)
+	r, err := replay.New(*url, who.Password, c, p.Stdout)
 	if err != nil {
 		return err
 	}
@@ -98,6 +90,11 @@ func Load(ctx context.Context, p *process.Process) error {
 	if help, err := parse(p, fs); help || err != nil {
 		return err
 	}
+	var who login
+	if err := p.Config(&who); err != nil {
+		return err
+	}
+	cfg.Password = who.Password
 	r, err := load.Run(ctx, cfg, p.Stdout)
 	if err == nil && (r.Failed > 0 || r.Missing > 0) {
 		err = fmt.Errorf("%d sends failed, %d deliveries are missing", r.Failed, r.Missing)

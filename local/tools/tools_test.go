@@ -18,7 +18,7 @@ import (
 )
 
 var commands = map[string]func(context.Context, *process.Process) error{
-	"rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke,
+	"rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "realm": tools.Realm,
 }
 
 // run runs a command line as the chat binary would.
@@ -31,9 +31,10 @@ func run(t *testing.T, environ []string, args ...string) (code int, stdout, stde
 
 func TestHelp(t *testing.T) {
 	for command, flags := range map[string][]string{
-		"rebuild": {"-data"},
+		"rebuild": {"-data", "-nats"},
 		"replay":  {"-url", "-corpus", "-batch"},
 		"load":    {"-url", "-rate", "-for", "-warmup", "-channels", "-listeners", "-in-flight"},
+		"realm":   {"-development"},
 		"invoke":  {"-root", "-function", "-event", "-mode", "-as", "-serve"},
 	} {
 		for _, ask := range []string{"-h", "-help"} {
@@ -57,8 +58,11 @@ func TestRefusalsAreOneLine(t *testing.T) {
 		environ []string
 		says    []string
 	}{
+		{[]string{"realm"}, []string{"CHAT_WATCHER_SECRET=short"}, []string{"CHAT_WATCHER_SECRET", "16"}},
 		{[]string{"rebuild", "-fast"}, nil, []string{"-fast", "chat rebuild -h"}},
-		{[]string{"rebuild", "everything"}, nil, []string{`"everything"`}},
+		{[]string{"rebuild", "everything"}, nil, []string{`"everything"`, "messages, metadata, search, all"}},
+		{[]string{"rebuild", "search", "messages"}, nil, []string{`"messages"`}},
+		{[]string{"rebuild", "-nats", "nats://127.0.0.1:1"}, []string{"NATS_CONNECT_WAIT=50ms"}, []string{"nats://127.0.0.1:1"}},
 		{[]string{"rebuild", "-data", empty}, nil, []string{empty, "no log"}},
 		{[]string{"rebuild"}, []string{"DATA_DIR=" + empty}, []string{empty, "no log"}},
 		{[]string{"replay", "-speed=2"}, nil, []string{"-speed"}},
@@ -100,9 +104,9 @@ func TestPlatform(t *testing.T) {
 	require.Zero(t, code, said)
 	assert.Contains(t, out, "0 failed")
 
-	code, _, said = run(t, nil, "rebuild", "-data", p.Dir)
-	assert.Equal(t, 1, code)
-	assert.Contains(t, said, "running", "a platform that runs is in the way")
+	code, out, said = run(t, nil, "rebuild", "metadata", "-data", p.Dir)
+	require.Zero(t, code, said)
+	assert.Contains(t, out, "equal before and after", "by the platform, while it serves")
 
 	require.Zero(t, p.Stop(t), p.Output())
 	code, out, said = run(t, nil, "rebuild", "-data", p.Dir)
@@ -116,4 +120,16 @@ func TestPlatform(t *testing.T) {
 	code, _, said = run(t, nil, "load", "-url", "http://"+ln.Addr().String(), "-for", "100ms", "-warmup", "0s")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, said, ln.Addr().String())
+}
+
+func TestRealm(t *testing.T) {
+	code, out, said := run(t, []string{"CHAT_URL=https://chat.example.com", "CHAT_WATCHER_SECRET=0123456789abcdef"}, "realm")
+	require.Zero(t, code, said)
+	require.Contains(t, out, `"https://chat.example.com/"`)
+	require.Contains(t, out, `"secret": "0123456789abcdef"`)
+	require.NotContains(t, out, "chat-tools")
+	code, out, said = run(t, []string{"CHAT_DEMO_PASSWORD=sesame"}, "realm", "-development")
+	require.Zero(t, code, said)
+	require.Contains(t, out, `"chat-tools"`)
+	require.Contains(t, out, `"value": "sesame"`)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/chat-platform/chat/events"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/natstest"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/local/views"
 )
 
@@ -74,7 +75,7 @@ func sums(t *testing.T, v views.View, dir string) map[events.ChannelID]events.Ch
 	store, _, err := v.Open(t.Context(), dir)
 	require.NoError(t, err)
 	defer store.Close()
-	all, err := store.Checksums(t.Context())
+	all, err := store.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	return all
 }

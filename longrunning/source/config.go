@@ -38,9 +38,10 @@ type Config struct {
 	AckWait       time.Duration `env:"SOURCE_ACK_WAIT" envDefault:"10s"`           // after a crash, what was held comes again so much later
 	MaxAttempts   int           `env:"SOURCE_MAX_ATTEMPTS" envDefault:"8"`
 	BackoffBase   time.Duration `env:"SOURCE_BACKOFF_BASE" envDefault:"100ms"`
-	BackoffCap    time.Duration `env:"SOURCE_BACKOFF_CAP" envDefault:"30s"`
-	Timeout       time.Duration `env:"SOURCE_TIMEOUT" envDefault:"60s"`    // of a request
-	DrainWait     time.Duration `env:"SOURCE_DRAIN_WAIT" envDefault:"15s"` // for requests under way when Run is to end
+	BackoffCap    time.Duration `env:"SOURCE_BACKOFF_CAP" envDefault:"30s"` // between attempts at what the sink refuses
+	OutageCap     time.Duration `env:"SOURCE_OUTAGE_CAP" envDefault:"5s"`   // while the sink, or the log, is away: how soon it goes on after that
+	Timeout       time.Duration `env:"SOURCE_TIMEOUT" envDefault:"60s"`     // of a request
+	DrainWait     time.Duration `env:"SOURCE_DRAIN_WAIT" envDefault:"15s"`  // for requests under way when Run is to end
 }
 
 func (c Config) withDefaults() Config {
@@ -55,7 +56,7 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
-	}{{&c.AckWait, 10 * time.Second}, {&c.BackoffBase, 100 * time.Millisecond}, {&c.BackoffCap, 30 * time.Second}, {&c.Timeout, time.Minute}, {&c.DrainWait, 15 * time.Second}} {
+	}{{&c.AckWait, 10 * time.Second}, {&c.BackoffBase, 100 * time.Millisecond}, {&c.BackoffCap, 30 * time.Second}, {&c.OutageCap, 5 * time.Second}, {&c.Timeout, time.Minute}, {&c.DrainWait, 15 * time.Second}} {
 		if *d.v == 0 {
 			*d.v = d.d
 		}
@@ -88,7 +89,7 @@ func (c Config) Validate() error {
 		need(v > 0, "%s is %d, expected a positive number", name, v)
 	}
 	for name, v := range map[string]time.Duration{"SOURCE_ACK_WAIT": c.AckWait, "SOURCE_BACKOFF_BASE": c.BackoffBase,
-		"SOURCE_BACKOFF_CAP": c.BackoffCap, "SOURCE_TIMEOUT": c.Timeout, "SOURCE_DRAIN_WAIT": c.DrainWait} {
+		"SOURCE_BACKOFF_CAP": c.BackoffCap, "SOURCE_OUTAGE_CAP": c.OutageCap, "SOURCE_TIMEOUT": c.Timeout, "SOURCE_DRAIN_WAIT": c.DrainWait} {
 		need(v > 0, "%s is %v, expected a positive duration", name, v)
 	}
 	_, err = c.extensions()

@@ -47,6 +47,7 @@ func TestConfigFaults(t *testing.T) {
 		"mode":        {func(c *source.Config) { c.Mode = "bulk" }, "SOURCE_MODE"},
 		"pending":     {func(c *source.Config) { c.MaxPending = -1 }, "SOURCE_MAX_PENDING"},
 		"ack wait":    {func(c *source.Config) { c.AckWait = -1 }, "SOURCE_ACK_WAIT"},
+		"outage cap":  {func(c *source.Config) { c.OutageCap = -1 }, "SOURCE_OUTAGE_CAP"},
 		"overrides":   {func(c *source.Config) { c.Overrides = "tenant=a" }, "K_CE_OVERRIDES"},
 		"extension":   {func(c *source.Config) { c.Overrides = `{"extensions":{"Bad_Name":"x"}}` }, "Bad_Name"},
 		"attribute":   {func(c *source.Config) { c.Overrides = `{"extensions":{"id":"x"}}` }, "K_CE_OVERRIDES"},

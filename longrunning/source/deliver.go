@@ -22,6 +22,7 @@ type outcome struct {
 	done    bool          // acknowledged, or dead and stored
 	failed  bool          // to be tried later; neither: it was not its turn
 	refused bool          // failed by itself, so that it goes alone from now on
+	away    bool          // failed because nobody was there
 	after   time.Duration // not sooner
 }
 
@@ -88,7 +89,7 @@ func (s *Source) part(ctx context.Context, j *job, lo, hi int) {
 		// Nothing is learned about the events by asking in smaller pieces.
 		s.warn("source: sink is not available, will try again", "events", len(batch), "status", a.status, "reason", a.reason)
 		for _, i := range at {
-			s.later(j, i, a, false)
+			s.later(j, i, outcome{after: a.after, away: verdict == outage})
 		}
 	case len(batch) > 1:
 		mid := at[len(at)/2]
@@ -105,17 +106,19 @@ func (s *Source) part(ctx context.Context, j *job, lo, hi int) {
 		}
 		s.warn("source: event was refused, will try again", "event", it.d.Event.ID, "sequence", it.d.Sequence,
 			"attempt", it.attempts, "status", a.status, "reason", a.reason)
-		s.later(j, at[0], a, true)
+		s.later(j, at[0], outcome{after: a.after, refused: true})
 	}
 }
 
-func (s *Source) later(j *job, i int, a answer, refused bool) {
+// later has the event tried again, for the reason that o gives.
+func (s *Source) later(j *job, i int, o outcome) {
 	l := j.items[i].lane
 	if j.stopped[l] {
 		return
 	}
 	j.stopped[l] = true
-	j.outcomes[i] = outcome{failed: true, refused: refused, after: a.after}
+	o.failed = true
+	j.outcomes[i] = o
 	s.metrics.retried.Inc()
 }
 
@@ -129,7 +132,7 @@ func (s *Source) dead(ctx context.Context, j *job, i int, a answer) {
 	err := s.log.PublishDead(ctx, it.d, nats.DeadReason{Reason: reason, Status: a.status, Attempts: it.attempts})
 	if err != nil {
 		s.logger.Error("source: dead letter could not be stored, event will be tried again", "event", it.d.Event.ID, "sequence", it.d.Sequence, "error", err)
-		s.later(j, i, answer{}, true)
+		s.later(j, i, outcome{refused: true})
 		return
 	}
 	s.metrics.dead.Inc()

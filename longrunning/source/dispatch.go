@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type dispatcher struct {
 	lanes    *lanes
 	flying   int // requests
 	alone    int // of those, requests for a lane that failed before
+	batch    int // events a request, at present
 
 	held    atomic.Int64  // events fetched and not let go of
 	room    chan struct{} // capacity 1: some were let go of
@@ -33,7 +35,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(s *Source, c *nats.Consumer) *dispatcher {
-	return &dispatcher{s: s, consumer: c, lanes: newLanes(), room: make(chan struct{}, 1),
+	return &dispatcher{s: s, consumer: c, lanes: newLanes(), batch: s.cfg.MaxBatch, room: make(chan struct{}, 1),
 		arrived: make(chan []*nats.Delivery), results: make(chan *job, s.cfg.InFlight)}
 }
 
@@ -118,7 +120,7 @@ func (d *dispatcher) fetch(ctx context.Context) {
 		}
 		ds, err := d.consumer.Fetch(ctx, room, fetchWait)
 		if err != nil {
-			wait := d.s.backoff(fails)
+			wait := d.s.backoff(fails, true)
 			fails++
 			d.s.logger.Warn("source: cannot fetch, will try again", "wait", wait, "error", err)
 			select {
@@ -169,12 +171,12 @@ func (d *dispatcher) start(ctx context.Context, now time.Time) (wait time.Durati
 		if d.lanes.ready.len() == 0 {
 			return 0
 		}
-		if d.flying > 0 && d.lanes.queued < cfg.MaxBatch {
+		if d.flying > 0 && d.lanes.queued < d.batch {
 			if age := now.Sub(d.lanes.since); age < linger {
 				return linger - age
 			}
 		}
-		d.launch(ctx, &job{items: d.lanes.take(cfg.MaxBatch, cfg.MaxBatchBytes, now)})
+		d.launch(ctx, &job{items: d.lanes.take(d.batch, cfg.MaxBatchBytes, now)})
 	}
 	return 0
 }
@@ -195,6 +197,7 @@ func (d *dispatcher) finish(j *job) {
 	if j.alone {
 		d.alone--
 	}
+	d.measure(j)
 	now := time.Now()
 	gone := 0
 	for i := 0; i < len(j.items); {
@@ -215,12 +218,26 @@ func (d *dispatcher) finish(j *job) {
 			if done > 0 {
 				fails = 0
 			}
-			wait = max(d.s.backoff(fails), failed.after)
+			wait = max(d.s.backoff(fails, failed.away), failed.after)
 		}
 		gone += d.lanes.settle(l, done, wait, failed.refused, now)
 		i = end
 	}
 	d.release(gone)
+}
+
+// measure fits requests to what the sink manages. One that is back, and slow at
+// first, would fail for ever at what has piled up if it were given more than it
+// can do in its time; and to find out whether it is back takes one event.
+func (d *dispatcher) measure(j *job) {
+	if j.alone {
+		return
+	}
+	if slices.ContainsFunc(j.outcomes, func(o outcome) bool { return o.away }) {
+		d.batch = max(1, min(d.batch, len(j.items))/2)
+		return
+	}
+	d.batch = min(2*d.batch, d.s.cfg.MaxBatch)
 }
 
 // heartbeat keeps everything held from being delivered to somebody else.

@@ -30,7 +30,10 @@
 //
 // Of a refused batch, the culprit is found by halving; only an event that was
 // refused alone becomes a dead letter. Later is exponential with full jitter, no
-// sooner than Retry-After says. A dead letter that cannot be stored leaves the
+// sooner than Retry-After says; while nobody is there it stays below OutageCap, so
+// that what waits goes on soon after the sink's return. Requests then shrink, by halves
+// down to one event, and grow again with each success: a sink that is back and still
+// slow gets no more than it manages. A dead letter that cannot be stored leaves the
 // event to be tried again. People who have mended the sink hand it the event again
 // by Redrive.
 package source

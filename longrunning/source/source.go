@@ -94,15 +94,19 @@ func (s *Source) open(ctx context.Context) (*nats.Consumer, error) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(s.backoff(n)):
+		case <-time.After(s.backoff(n, true)):
 		}
 	}
 }
 
 // backoff is the wait after the n-th failure in a row (from 0): exponential,
-// full jitter.
-func (s *Source) backoff(n int) time.Duration {
+// full jitter. Where somebody is away that ends sooner: nothing is spared by a
+// longer wait, and everything waits for it to end.
+func (s *Source) backoff(n int, away bool) time.Duration {
 	most := s.cfg.BackoffCap
+	if away {
+		most = min(most, s.cfg.OutageCap)
+	}
 	if n < 40 {
 		if d := s.cfg.BackoffBase << n; d > 0 && d>>n == s.cfg.BackoffBase {
 			most = min(d, most)

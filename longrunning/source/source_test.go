@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -454,6 +455,41 @@ func TestSinkAway(t *testing.T) {
 	})
 	cancel()
 	require.NoError(t, <-done)
+}
+
+// However long refusals make it wait, it goes on soon after an outage.
+func TestAnOutageIsNotFollowedByALongWait(t *testing.T) {
+	log := natstest.Open(t)
+	var calls atomic.Int64
+	s := newSink(t, func([]events.Event) int {
+		if calls.Add(1) < 4 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	})
+	publish(t, log, spread(10, 1)...)
+	cfg := config(s.URL)
+	cfg.BackoffBase, cfg.BackoffCap, cfg.OutageCap = 24*time.Hour, 24*time.Hour, 5*time.Millisecond
+	run(t, log, cfg)
+	applied(t, log, 10)
+	inOrder(t, s.taken(), false)
+}
+
+// A sink that cannot finish large requests in its time is given smaller ones.
+func TestASlowSinkIsGivenLess(t *testing.T) {
+	log := natstest.Open(t)
+	s := newSink(t, func(es []events.Event) int {
+		if len(es) > 7 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	})
+	publish(t, log, spread(300, 3)...)
+	run(t, log, config(s.URL))
+	applied(t, log, 300)
+	inOrder(t, s.taken(), false)
+	assert.Equal(t, 300, s.count())
+	assert.Empty(t, dead(t, log))
 }
 
 func TestRetryAfter(t *testing.T) {

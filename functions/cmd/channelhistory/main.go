@@ -23,6 +23,10 @@ func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := channelhistory.New(log, membership.New(log), messages)
+	pages, err := p.Pages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := channelhistory.New(log, membership.New(log), messages, pages)
 	return frontdoor.Command(channelhistory.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
 }

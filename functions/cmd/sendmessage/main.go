@@ -20,11 +20,11 @@ func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	messages, err := start.Store(ctx, p, "messages", messages.OpenReader)
+	sent, err := start.Lookup(ctx, p, messages.OpenReader)
 	if err != nil {
 		return nil, err
 	}
-	originals := idempotency.New(log, messages, log.DedupWindow())
+	originals := idempotency.New(log, sent, log.DedupWindow())
 	h := sendmessage.New(log, membership.New(log), originals)
 	return frontdoor.Command(sendmessage.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
 }

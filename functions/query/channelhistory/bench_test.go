@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/hot"
 	"github.com/chat-platform/chat/functions/internal/membership"
 	"github.com/chat-platform/chat/functions/internal/records"
 	"github.com/chat-platform/chat/functions/internal/tail/tailtest"
@@ -20,7 +21,8 @@ import (
 )
 
 // BenchmarkHistory is a page of 50 on the real log and the embedded store: with a
-// view that is caught up, and with one that lacks the last 20 messages.
+// view that is caught up, and with one that lacks the last 20 messages; from the
+// view and from what is kept.
 func BenchmarkHistory(b *testing.B) {
 	const n = 5_000
 	for name, lag := range map[string]int{"caught up": 0, "20 behind": 20} {
@@ -29,11 +31,19 @@ func BenchmarkHistory(b *testing.B) {
 		require.NoError(b, err)
 		b.Cleanup(func() { _ = view.Close() })
 		fill(b, log, view, n, lag)
-		h := channelhistory.New(log, membership.New(log), view)
-		for page, before := range map[string]*uint64{"latest": nil, "scroll": ptr(2_500)} {
-			b.Run(name+"/"+page, func(b *testing.B) {
+		for _, c := range []struct {
+			name   string
+			before *uint64
+			pages  *hot.Pages
+		}{
+			{"latest", nil, nil},
+			{"latest, kept", nil, hot.New(hot.Config{Bytes: 1 << 20}, nil, nil)},
+			{"scroll", ptr(2_500), nil},
+		} {
+			h := channelhistory.New(log, membership.New(log), view, c.pages)
+			b.Run(name+"/"+c.name, func(b *testing.B) {
 				for b.Loop() {
-					a, err := h.Handle(b.Context(), ann, channelhistory.Request{ChannelID: "ch_1", Before: before})
+					a, err := h.Handle(b.Context(), ann, channelhistory.Request{ChannelID: "ch_1", Before: c.before})
 					if err != nil || len(a.Messages) != 50 {
 						b.Fatalf("%d messages, %v", len(a.Messages), err)
 					}

@@ -35,7 +35,7 @@ func TestFixtures(t *testing.T) {
 				ms, err := records.Messages(sent[:int(share*float64(len(sent)))])
 				require.NoError(t, err)
 				require.NoError(t, view.PutMessages(t.Context(), ms))
-				h := channelhistory.New(log, membership.New(log), view)
+				h := channelhistory.New(log, membership.New(log), view, nil)
 				return frontdoor.Command(channelhistory.Spec, h.Handle, append(fixtures.Options(), frontdoor.WithHooks(h))...)
 			})
 		})
@@ -43,7 +43,7 @@ func TestFixtures(t *testing.T) {
 }
 
 func TestREST(t *testing.T) {
-	h := channelhistory.New(nil, nil, nil) // nothing below is asked
+	h := channelhistory.New(nil, nil, nil, nil) // nothing below is asked
 	f := frontdoor.Command(channelhistory.Spec, h.Handle, fixtures.Options()...)
 	for target, code := range map[string]string{
 		"/v1/channels/ch_1/messages?limit=101":          "invalid_limit",

@@ -7,6 +7,8 @@
 // hole: where the view is so far behind that the log's bounded tail does not
 // close the gap, the page ends before it and has_more_after is true, or the
 // answer is events.ErrUnavailable if not even that is possible.
+//
+// A channel's latest page, which is what is read most, may be kept (latest.go).
 package channelhistory
 
 import (
@@ -16,6 +18,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/hot"
 	"github.com/chat-platform/chat/functions/internal/seen"
 	"github.com/chat-platform/chat/functions/internal/tail"
 )
@@ -60,17 +63,26 @@ type View interface {
 	Ping(ctx context.Context) error
 }
 
+// Log is what completes the view, and tells what is the last of a channel.
+type Log interface {
+	tail.Log
+	// LastConfirmed gives a subject's last event as the leader knows it.
+	LastConfirmed(ctx context.Context, subject string) (events.Event, error)
+}
+
 // Handler answers pages of history.
 type Handler struct {
+	log      Log
 	members  Members
 	view     View
 	position tail.View
+	pages    *hot.Pages
 }
 
 // New makes a handler on the message view, the log that completes it and the
-// members of channels.
-func New(log tail.Log, members Members, view View) *Handler {
-	return &Handler{members, view, tail.Of(log, events.StreamMessages, events.ConsumerMessages)}
+// members of channels. Latest pages are kept in pages, unless that is nil.
+func New(log Log, members Members, view View, pages *hot.Pages) *Handler {
+	return &Handler{log, members, view, tail.Of(log, events.StreamMessages, events.ConsumerMessages), pages}
 }
 
 // Handle answers a page.
@@ -82,7 +94,7 @@ func (h *Handler) Handle(ctx context.Context, caller events.Caller, req Request)
 	if _, err := h.members.Member(ctx, q.Channel, caller.User); err != nil {
 		return Answer{}, err
 	}
-	p, err := h.read(ctx, q)
+	p, err := h.page(ctx, q)
 	if err != nil {
 		return Answer{}, fmt.Errorf("history of %s: %w", q.Channel, err)
 	}

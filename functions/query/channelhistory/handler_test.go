@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/functions/internal/hot"
 	"github.com/chat-platform/chat/functions/internal/tail"
 	"github.com/chat-platform/chat/functions/internal/tail/tailtest"
 	"github.com/chat-platform/chat/functions/query/channelhistory"
@@ -96,6 +97,9 @@ func seqs(a channelhistory.Answer) []uint64 {
 
 func ptr(seq uint64) *uint64 { return &seq }
 
+// pages is a cache of one process.
+func pages() *hot.Pages { return hot.New(hot.Config{Bytes: 1 << 20}, nil, nil) }
+
 // Whatever part of the log a view has, a page through the handler is the page
 // that a view with all of it would give.
 func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
@@ -129,7 +133,7 @@ func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
 			}
 			known[m.ID] = true
 		}
-		h := channelhistory.New(log, members{}, v)
+		h := channelhistory.New(log, members{}, v, pages())
 		req := channelhistory.Request{ChannelID: string(channel), Limit: 1 + r.IntN(12)}
 		q := events.HistoryQuery{Limit: req.Limit}
 		place := uint64(1 + r.IntN(60))
@@ -167,6 +171,98 @@ func TestAPageIsTheSameWhateverTheViewHas(t *testing.T) {
 	}
 }
 
+// Readers and a writer take turns, while the view catches up by fits and starts: a
+// page that is kept is never older than the question.
+func TestAKeptPageIsTheLatest(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		log, truth, v := &tailtest.Log{}, &view{}, &view{}
+		kept := pages()
+		handlers := []*channelhistory.Handler{channelhistory.New(log, members{}, v, kept), channelhistory.New(log, members{}, v, kept), channelhistory.New(log, members{}, v, pages())}
+		done := 0
+		for i := range 100 {
+			switch r.IntN(4) {
+			case 0:
+				truth.put(log.Send(0, channel, "ann", fmt.Sprint("text ", i)))
+			case 1:
+				for done < len(truth.ms) && r.IntN(8) != 0 {
+					v.put(truth.ms[done])
+					done++
+				}
+				if done > 0 {
+					log.SetApplied(truth.ms[done-1].Seq)
+				}
+			case 2:
+				log.Send(0, "ch_other", "ann", fmt.Sprint(i))
+			default:
+				limit := 1 + r.IntN(70)
+				want, err := truth.History(t.Context(), events.HistoryQuery{Limit: limit})
+				require.NoError(t, err)
+				got, err := handlers[r.IntN(3)].Handle(t.Context(), ann, channelhistory.Request{ChannelID: string(channel), Limit: limit})
+				require.NoError(t, err)
+				wantSeqs := []uint64{}
+				for _, m := range want.Messages {
+					wantSeqs = append(wantSeqs, m.Seq)
+				}
+				require.Equal(t, wantSeqs, seqs(got), "seed %d", seed)
+				require.Equal(t, want.MoreBefore, got.HasMoreBefore)
+				require.False(t, got.HasMoreAfter)
+			}
+		}
+	}
+}
+
+// A page that is kept costs one request to the log and nothing else.
+func TestAKeptPageNeedsNoView(t *testing.T) {
+	log, v := &tailtest.Log{}, &view{}
+	for i := range 100 {
+		v.put(log.Send(0, channel, "ann", fmt.Sprint(i)))
+	}
+	log.SetApplied(100)
+	h := channelhistory.New(log, members{}, v, pages())
+	first, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	require.NoError(t, err)
+	v.err = events.ErrUnavailable
+	log.Requests()
+	again, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, 1, log.Requests())
+	_, err = h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1", Limit: 51})
+	require.ErrorIs(t, err, events.ErrUnavailable, "a longer page is not kept")
+}
+
+// rebuilt is a view with generations.
+type rebuilt struct {
+	*view
+	live int
+	err  error
+}
+
+func (r *rebuilt) Generation(context.Context) (int, error) { return r.live, r.err }
+
+// What was kept of one generation of the view is not shown of another.
+func TestGenerations(t *testing.T) {
+	log, v := &tailtest.Log{}, &rebuilt{view: &view{}, live: 1}
+	m := log.Send(0, channel, "ann", "as the first generation had it")
+	v.put(m)
+	log.SetApplied(1)
+	h := channelhistory.New(log, members{}, v, pages())
+	text := func() string {
+		a, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+		require.NoError(t, err)
+		return a.Messages[0].Text
+	}
+	require.Equal(t, m.Text, text())
+	v.ms[0].Text = "as the second has it"
+	require.Equal(t, m.Text, text())
+	v.live = 2
+	require.Equal(t, "as the second has it", text())
+	v.err = events.ErrUnavailable
+	_, err := h.Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	require.ErrorIs(t, err, events.ErrUnavailable)
+}
+
 func requireNoHole(t *testing.T, truth *view, got []uint64) {
 	t.Helper()
 	if len(got) == 0 {
@@ -187,7 +283,7 @@ func TestRequestsToTheLog(t *testing.T) {
 		v.put(log.Send(0, channel, "ann", fmt.Sprint(i)))
 	}
 	log.SetApplied(100)
-	h := channelhistory.New(log, members{}, v)
+	h := channelhistory.New(log, members{}, v, nil)
 	for name, c := range map[string]struct {
 		req  channelhistory.Request
 		want int
@@ -219,7 +315,7 @@ func TestFarBehind(t *testing.T) {
 	}
 	log.SetApplied(10)
 	horizon := uint64(10 + tail.MaxEvents)
-	h := channelhistory.New(log, members{}, v)
+	h := channelhistory.New(log, members{}, v, nil)
 	ask := func(req channelhistory.Request) (channelhistory.Answer, error) {
 		req.ChannelID, req.Limit = string(channel), 5
 		return h.Handle(t.Context(), ann, req)
@@ -248,7 +344,7 @@ func TestFarBehind(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	h := channelhistory.New(&tailtest.Log{}, members{}, &view{})
+	h := channelhistory.New(&tailtest.Log{}, members{}, &view{}, nil)
 	for name, c := range map[string]struct {
 		caller events.UserID
 		req    channelhistory.Request
@@ -287,7 +383,7 @@ func TestClientIDIsShownToItsAuthorAlone(t *testing.T) {
 	v.put(log.Send(0, channel, "ann", "mine"))
 	log.SetApplied(1)
 	theirs := log.Send(0, channel, "bob", "theirs") // still in the log alone
-	got, err := channelhistory.New(log, members{}, v).Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
+	got, err := channelhistory.New(log, members{}, v, nil).Handle(t.Context(), ann, channelhistory.Request{ChannelID: "ch_1"})
 	require.NoError(t, err)
 	require.Len(t, got.Messages, 2)
 	require.NotEmpty(t, got.Messages[0].ClientID)
@@ -297,7 +393,7 @@ func TestClientIDIsShownToItsAuthorAlone(t *testing.T) {
 
 func TestErrorsKeepTheirKind(t *testing.T) {
 	log, v := &tailtest.Log{}, &view{}
-	h := channelhistory.New(log, members{}, v)
+	h := channelhistory.New(log, members{}, v, nil)
 	req := channelhistory.Request{ChannelID: "ch_1"}
 
 	v.err = fmt.Errorf("disk: %w", events.ErrUnavailable)

@@ -17,6 +17,7 @@ import (
 	"github.com/chat-platform/chat/functions/internal/tail/tailtest"
 	"github.com/chat-platform/chat/functions/writer/metadatawriter"
 	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 func open(t *testing.T) *sqlite.Metadata {
@@ -72,7 +73,7 @@ func deliver(t *testing.T, s *sqlite.Metadata, es []events.Event, batch int) map
 		require.Len(t, ms, 1)
 		require.Equal(t, events.UserID("ann"), ms[0].UserID)
 	}
-	sums, err := s.Checksums(t.Context())
+	sums, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	return sums
 }

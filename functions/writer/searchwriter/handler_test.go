@@ -17,6 +17,7 @@ import (
 	"github.com/chat-platform/chat/functions/internal/tail/tailtest"
 	"github.com/chat-platform/chat/functions/writer/searchwriter"
 	"github.com/chat-platform/chat/infra/sqlite"
+	"github.com/chat-platform/chat/infra/stores"
 )
 
 func open(t *testing.T) *sqlite.Search {
@@ -60,7 +61,7 @@ func deliver(t *testing.T, s *sqlite.Search, es []events.Event, batch int) map[e
 	for part := range slices.Chunk(es, batch) {
 		require.NoError(t, h.Handle(t.Context(), part))
 	}
-	sums, err := s.Checksums(t.Context())
+	sums, err := s.Checksums(t.Context(), stores.All)
 	require.NoError(t, err)
 	return sums
 }

@@ -25,7 +25,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 var users = []string{
 	"sys", "operator", "createchannel", "joinchannel", "addmembers", "leavechannel", "sendmessage", "sendmessages",
-	"listchannels", "channelhistory", "searchmessages",
+	"listchannels", "channelhistory", "searchmessages", "messagewriter", "searchwriter", "metadatawriter",
 	"source-message-writer", "source-search-writer", "source-metadata-writer", "fanout", "notification",
 }
 
@@ -128,6 +128,14 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		require.NoError(t, err)
 		require.NotZero(t, last)
 	}
+	view := func(log *nats.Log) {
+		t.Helper()
+		_, revision, err := log.ReadView(ctx, "messages")
+		require.NoError(t, err)
+		require.NotZero(t, revision)
+	}
+	_, err := operator.WriteView(ctx, "messages", []byte("{}"), 0)
+	require.NoError(t, err)
 	source := func(stream, consumer string) func(*nats.Log) {
 		return func(log *nats.Log) {
 			t.Helper()
@@ -187,26 +195,35 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			publish(log, "evt_l", events.MemberSubject(general, "bob"))
 			metadata(log)
 		},
+		"messagewriter": view, "searchwriter": view, "metadatawriter": view,
 		"sendmessage": func(log *nats.Log) {
+			view(log)
 			publish(log, "evt_2", events.MessageSubject(general))
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerMessages)
 		},
 		"sendmessages": func(log *nats.Log) {
+			view(log)
 			_, errs := log.PublishAll(ctx, []events.Event{event(t, "evt_3", events.TypeMessageSent, events.MessageSubject(general), "x")}, nil)
 			require.NoError(t, errs[0])
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerMessages)
 		},
-		"listchannels": func(log *nats.Log) { metadata(log); position(log, events.StreamMetadata, events.ConsumerMetadata) },
+		"listchannels": func(log *nats.Log) {
+			view(log)
+			metadata(log)
+			position(log, events.StreamMetadata, events.ConsumerMetadata)
+		},
 		"channelhistory": func(log *nats.Log) {
+			view(log)
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerMessages)
 		},
 		"searchmessages": func(log *nats.Log) {
+			view(log)
 			metadata(log)
 			messages(log)
 			position(log, events.StreamMessages, events.ConsumerSearch)
@@ -270,6 +287,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 	}
 	messageWriter, searchWriter, metadataWriter := consumer("MESSAGES", "message-writer"), consumer("MESSAGES", "search-writer"), consumer("METADATA", "metadata-writer")
 	info := func(of []string) []string { return of[3:4] }
+	readView := []string{"$JS.API.STREAM.MSG.GET.VIEWS"}
 	follow := []string{
 		"$JS.API.CONSUMER.CREATE.MESSAGES.ordered_x", "$JS.API.CONSUMER.CREATE.MESSAGES.ordered_x.messages.send.ch_a",
 		"$JS.API.CONSUMER.CREATE.METADATA.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.MESSAGES.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.METADATA.ordered_x",
@@ -283,17 +301,19 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.CONSUMER.DELETE.MESSAGES.message-writer", "$JS.API.CONSUMER.DELETE.MESSAGES.search-writer", "$JS.API.CONSUMER.DELETE.METADATA.metadata-writer",
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
+		"views.messages", "$JS.API.STREAM.PURGE.VIEWS",
 	}
 	may := map[string][]string{
-		"createchannel":          slices.Concat([]string{channels, members}, readMetadata),
-		"joinchannel":            slices.Concat([]string{members}, readMetadata),
-		"addmembers":             slices.Concat([]string{members}, readMetadata),
-		"leavechannel":           slices.Concat([]string{members}, readMetadata),
-		"sendmessage":            slices.Concat([]string{messages}, readMetadata, readMessages, info(messageWriter)),
-		"sendmessages":           slices.Concat([]string{messages}, readMetadata, readMessages, info(messageWriter)),
-		"listchannels":           slices.Concat(readMetadata, info(metadataWriter)),
-		"channelhistory":         slices.Concat(readMetadata, readMessages, info(messageWriter)),
-		"searchmessages":         slices.Concat(readMetadata, readMessages, info(searchWriter), info(metadataWriter)),
+		"createchannel":  slices.Concat([]string{channels, members}, readMetadata),
+		"joinchannel":    slices.Concat([]string{members}, readMetadata),
+		"addmembers":     slices.Concat([]string{members}, readMetadata),
+		"leavechannel":   slices.Concat([]string{members}, readMetadata),
+		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter)),
+		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter)),
+		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter)),
+		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter)),
+		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter)),
+		"messagewriter":  readView, "searchwriter": readView, "metadatawriter": readView,
 		"source-message-writer":  messageWriter,
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,

@@ -10,6 +10,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -33,7 +34,7 @@ type Server struct {
 	cfg  Config
 	mu   sync.Mutex
 	srv  *server.Server
-	lock *os.File
+	lock io.Closer
 }
 
 // readyWait bounds the start, which reads the streams' indexes.
@@ -58,7 +59,7 @@ func (s *Server) start() error {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := lockFile(filepath.Join(s.cfg.Dir, "lock"))
+	lock, err := Lock(s.cfg.Dir)
 	if err != nil {
 		return err
 	}
@@ -107,6 +108,11 @@ func (s *Server) run(srv *server.Server) error {
 		}
 	}
 }
+
+// Lock takes a folder as a server would, for a process that must be its only one
+// though it runs no server there. The lock is held until it is closed, or the
+// process ends in whatever way.
+func Lock(dir string) (io.Closer, error) { return lockFile(filepath.Join(dir, "lock")) }
 
 // InProcessConn opens a connection to the server without a socket.
 func (s *Server) InProcessConn() (net.Conn, error) {

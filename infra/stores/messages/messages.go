@@ -10,6 +10,9 @@ import (
 	"github.com/chat-platform/chat/infra/stores"
 )
 
+// View is the view's name in the register.
+const View = "messages"
+
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
 	Store string `env:"STORE_MESSAGES" envDefault:"sqlite"` // sqlite or cassandra
@@ -23,14 +26,32 @@ func (c Config) Validate() error {
 	return stores.Known("STORE_MESSAGES", c.Store, "sqlite", "cassandra")
 }
 
-// Open opens the store; whoever does so closes it.
+// Open opens the view, whichever generation of it is live; whoever does so closes
+// it.
 func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Messages, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if host.Views == nil {
+		return OpenGeneration(ctx, cfg, host, 1)
+	}
+	s, err := stores.Switch(ctx, View, host, func(ctx context.Context, generation int) (stores.Messages, error) {
+		return OpenGeneration(ctx, cfg, host, generation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stores.SwitchingMessages{Switching: s}, nil
+}
+
+// OpenGeneration opens one generation, and makes it where it is missing.
+func OpenGeneration(ctx context.Context, cfg Config, host stores.Host, generation int) (stores.Messages, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if cfg.Store == "cassandra" {
 		c := cfg.Cassandra
-		c.Logger, c.Registerer = host.Log, host.Registerer
+		c.Logger, c.Registerer, c.Generation = host.Log, host.Registerer, generation
 		// Not returned as it is: a nil *Store would not be a nil interface.
 		s, err := cassandra.Open(ctx, c)
 		if err != nil {
@@ -38,7 +59,7 @@ func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Messages, e
 		}
 		return s, nil
 	}
-	path, err := cfg.File(stores.MessagesFile)
+	path, err := cfg.File(stores.MessagesFile, generation)
 	if err != nil {
 		return nil, err
 	}
@@ -53,12 +74,23 @@ func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Messages, e
 	return s, nil
 }
 
+// generations tells which generation is live, to whoever keeps what it reads.
+type generations interface {
+	Generation(ctx context.Context) (int, error)
+}
+
 // OpenReader opens the store for who may only read: what it gives has no method
 // that writes, whatever it is converted to.
 func OpenReader(ctx context.Context, cfg Config, host stores.Host) (stores.MessagesReader, error) {
 	s, err := Open(ctx, cfg, host)
 	if err != nil {
 		return nil, err
+	}
+	if g, ok := s.(generations); ok {
+		return struct {
+			stores.MessagesReader
+			generations
+		}{s, g}, nil
 	}
 	return struct{ stores.MessagesReader }{s}, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/cassandra"
+	"github.com/chat-platform/chat/infra/nats/natstest"
 	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/storestest"
@@ -37,4 +38,21 @@ func TestTheConfigurationChooses(t *testing.T) {
 	require.ErrorIs(t, err, events.ErrUnavailable)
 	require.Nil(t, r)
 	require.NoFileExists(t, filepath.Join(cfg.Dir, stores.MessagesFile))
+}
+
+// A reader tells which generation it reads, and still cannot write.
+func TestAReaderOfGenerations(t *testing.T) {
+	cfg := messages.Config{Embedded: stores.Embedded{Dir: t.TempDir()}}
+	r, err := messages.OpenReader(t.Context(), cfg, stores.Host{Views: natstest.Open(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	g, ok := r.(interface {
+		Generation(ctx context.Context) (int, error)
+	})
+	require.True(t, ok)
+	n, err := g.Generation(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.NotImplements(t, (*stores.View)(nil), r)
+	require.NotImplements(t, (*interface{ Reset(context.Context) error })(nil), r)
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/chat-platform/chat/infra/stores"
 )
 
+// View is the view's name in the register.
+const View = "metadata"
+
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
 	Store string `env:"STORE_METADATA" envDefault:"sqlite"` // sqlite or mongodb
@@ -22,14 +25,32 @@ type Config struct {
 // Validate says which variable cannot be.
 func (c Config) Validate() error { return stores.Known("STORE_METADATA", c.Store, "sqlite", "mongodb") }
 
-// Open opens the store; whoever does so closes it.
+// Open opens the view, whichever generation of it is live; whoever does so closes
+// it.
 func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Metadata, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if host.Views == nil {
+		return OpenGeneration(ctx, cfg, host, 1)
+	}
+	s, err := stores.Switch(ctx, View, host, func(ctx context.Context, generation int) (stores.Metadata, error) {
+		return OpenGeneration(ctx, cfg, host, generation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stores.SwitchingMetadata{Switching: s}, nil
+}
+
+// OpenGeneration opens one generation, and makes it where it is missing.
+func OpenGeneration(ctx context.Context, cfg Config, host stores.Host, generation int) (stores.Metadata, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if cfg.Store == "mongodb" {
 		c := cfg.MongoDB
-		c.Registerer = host.Registerer
+		c.Registerer, c.Generation = host.Registerer, generation
 		if c.Name == "" {
 			c.Name = host.Name
 		}
@@ -40,7 +61,7 @@ func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Metadata, e
 		}
 		return s, nil
 	}
-	path, err := cfg.File(stores.MetadataFile)
+	path, err := cfg.File(stores.MetadataFile, generation)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/chat-platform/chat/infra/stores"
 )
 
+// View is the view's name in the register.
+const View = "search"
+
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
 	Store string `env:"STORE_SEARCH" envDefault:"sqlite"` // sqlite or elasticsearch
@@ -23,20 +26,40 @@ func (c Config) Validate() error {
 	return stores.Known("STORE_SEARCH", c.Store, "sqlite", "elasticsearch")
 }
 
-// Open opens the store; whoever does so closes it.
-func Open(ctx context.Context, cfg Config, _ stores.Host) (stores.Search, error) {
+// Open opens the view, whichever generation of it is live; whoever does so closes
+// it.
+func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Search, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if host.Views == nil {
+		return OpenGeneration(ctx, cfg, host, 1)
+	}
+	s, err := stores.Switch(ctx, View, host, func(ctx context.Context, generation int) (stores.Search, error) {
+		return OpenGeneration(ctx, cfg, host, generation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stores.SwitchingSearch{Switching: s}, nil
+}
+
+// OpenGeneration opens one generation, and makes it where it is missing.
+func OpenGeneration(ctx context.Context, cfg Config, host stores.Host, generation int) (stores.Search, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if cfg.Store == "elasticsearch" {
+		c := cfg.Elasticsearch
+		c.Generation, c.WaitVisible = generation, c.WaitVisible && !host.Bulk
 		// Not returned as it is: a nil *Store would not be a nil interface.
-		s, err := elasticsearch.Open(ctx, cfg.Elasticsearch)
+		s, err := elasticsearch.Open(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	path, err := cfg.File(stores.SearchFile)
+	path, err := cfg.File(stores.SearchFile, generation)
 	if err != nil {
 		return nil, err
 	}

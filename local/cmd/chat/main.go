@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/local/full"
 	"github.com/chat-platform/chat/local/platform"
 	"github.com/chat-platform/chat/local/tools"
 )
@@ -14,18 +15,21 @@ import (
 const usage = `usage: chat COMMAND [flags]
 
   run       the platform, until Ctrl-C (DATA_DIR, PORT and every other setting by environment)
-  rebuild   rebuild the embedded stores from the log
+  full      the platform on all real servers, which it starts in containers
+  rebuild   rebuild views from the log, while the platform serves or not
   replay    send a corpus to a running platform, and verify it
   load      send at a steady rate to a running platform, and measure
   invoke    post a fixture to one function started alone
   dead      list, show, redrive and discard events that were refused
+  realm     print the realm file for Keycloak (-development: with people to try it)
 
 chat COMMAND -h names the flags.
 `
 
 func main() {
 	commands := map[string]func(context.Context, *process.Process) error{
-		"run": platform.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "dead": tools.Dead,
+		"run": platform.Run, "full": full.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "dead": tools.Dead,
+		"realm": tools.Realm,
 	}
 	command := ""
 	if len(os.Args) > 1 {

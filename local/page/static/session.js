@@ -1,6 +1,7 @@
 // Session is who is logged in: authorization code with PKCE against any OpenID
 // Connect issuer, tokens kept in this tab (sessionStorage), refreshed before
-// they expire.
+// they expire. A refresh token is good once, so a tab that the browser has made
+// as a copy of another one, tokens and all, logs in for itself.
 //
 // Events: "token" (a new access token), "ended" (detail: why, for people).
 
@@ -18,12 +19,30 @@ export class Session extends EventTarget {
   #refreshing = null;
   #timer;
   #failures = 0;
+  #asked = false; // whether these tokens are a copy of another tab's
+  #tabs = new BroadcastChannel('chat.session'); // all tabs of this browser
 
   constructor(config) {
     super();
     this.#config = config;
     this.#tokens = JSON.parse(sessionStorage.getItem(KEY) ?? 'null');
-    if (this.#tokens) this.#schedule();
+    this.#tabs.onmessage = ({ data }) => this.#hear(data);
+    if (!this.#tokens) return;
+    this.#schedule();
+    this.#asked = true;
+    this.#tabs.postMessage({ ask: this.#tokens.login });
+  }
+
+  // #hear answers a tab that asks who else has its tokens, and takes an answer.
+  #hear({ ask, answer }) {
+    if (!this.#tokens) return;
+    if (ask === this.#tokens.login) {
+      this.#asked = false; // whoever comes later is the copy
+      this.#tabs.postMessage({ answer: ask });
+    }
+    if (answer !== this.#tokens.login || !this.#asked) return;
+    this.#forget();
+    this.login().catch((err) => this.dispatchEvent(new CustomEvent('ended', { detail: err.message })));
   }
 
   get active() { return this.#tokens !== null; }
@@ -56,11 +75,16 @@ export class Session extends EventTarget {
     sessionStorage.removeItem(LOGIN);
     history.replaceState(null, '', here() + (login?.hash ?? ''));
     if (!login || login.state !== answer.get('state')) throw new Error('That login was begun elsewhere. Please log in again.');
-    if (answer.has('error')) throw new Error(answer.get('error_description') || answer.get('error'));
+    const issuer = await this.#discover();
+    if (answer.has('iss') && answer.get('iss') !== issuer.issuer) throw new Error('Another login server has answered. Please log in again.');
+    if (answer.has('error')) throw new Error(refusal(answer.get('error'), answer.get('error_description')));
     const tokens = await this.#ask({
       grant_type: 'authorization_code', code: answer.get('code'), redirect_uri: here(), code_verifier: login.verifier,
     });
-    if (claims(tokens.id_token)?.nonce !== login.nonce) throw new Error('The login belongs to another request. Please log in again.');
+    const id = claims(tokens.id_token);
+    if (id?.nonce !== login.nonce || id.iss !== issuer.issuer || ![id.aud].flat().includes(this.#config.client_id)) {
+      throw new Error('The login belongs to another request. Please log in again.');
+    }
     this.#keep(tokens);
   }
 
@@ -122,7 +146,7 @@ export class Session extends EventTarget {
     this.#failures = 0;
     this.#tokens = {
       access: t.access_token, refresh: t.refresh_token, id: t.id_token,
-      lifetime: t.expires_in * 1000, expires: Date.now() + t.expires_in * 1000,
+      login: this.#tokens?.login ?? random(), lifetime: t.expires_in * 1000, expires: Date.now() + t.expires_in * 1000,
       user: who.sub, name: who.name || who.preferred_username || who.sub,
     };
     sessionStorage.setItem(KEY, JSON.stringify(this.#tokens));
@@ -139,12 +163,12 @@ export class Session extends EventTarget {
 
   async #ask(form) {
     const issuer = await this.#discover();
-    const response = await fetch(issuer.token_endpoint, {
-      method: 'POST', body: new URLSearchParams({ client_id: this.#config.client_id, ...form }), signal: AbortSignal.timeout(15_000),
+    const response = await call(issuer.token_endpoint, {
+      method: 'POST', body: new URLSearchParams({ client_id: this.#config.client_id, ...form }),
     });
     const answer = await response.json().catch(() => ({}));
     if (response.ok) return answer;
-    const err = new Error(answer.error_description || `The login server answered ${response.status}.`);
+    const err = new Error(answer.error ? refusal(answer.error, answer.error_description) : `The login server answered ${response.status}.`);
     err.code = answer.error;
     throw err;
   }
@@ -152,7 +176,7 @@ export class Session extends EventTarget {
   #discover() {
     this.#issuer ??= (async () => {
       const url = `${this.#config.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-      const response = await fetch(url, { signal: AbortSignal.timeout(15_000) });
+      const response = await call(url);
       if (!response.ok) throw new Error(`The login server answered ${response.status}.`);
       return response.json();
     })().catch((err) => {
@@ -161,6 +185,21 @@ export class Session extends EventTarget {
     });
     return this.#issuer;
   }
+}
+
+async function call(url, options = {}) {
+  try {
+    return await fetch(url, { ...options, signal: AbortSignal.timeout(15_000) });
+  } catch {
+    throw new Error('The login server cannot be reached.');
+  }
+}
+
+// refusal says in words what an issuer answers instead of a code or tokens.
+function refusal(error, description) {
+  if (error === 'access_denied') return 'The login was cancelled.';
+  if (description === 'authentication_expired') return 'The login took too long. Please log in again.';
+  return `The login server refuses: ${description || error}.`.replace(/\.\.$/, '.');
 }
 
 // here is where the issuer sends the browser back to.

@@ -57,7 +57,7 @@ func Start(t testing.TB, dir string, environ ...string) *Platform {
 		p.code <- process.Run("chat", process.World{Args: []string{"run"}, Environ: env, Stdout: p.out, Stderr: p.out, Signals: p.signals}, platform.Run)
 	}()
 	t.Cleanup(func() { p.Stop(t) })
-	end := time.After(30 * time.Second)
+	end := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

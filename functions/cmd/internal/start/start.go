@@ -4,15 +4,19 @@
 // the environment; what a function does not ask for is neither needed nor
 // opened.
 //
-//	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it is used)
+//	NATS_URL, NATS_…, DEDUP_WINDOW   the log, see infra/nats.Config (where it or a store is used)
 //	OIDC_ISSUER, OIDC_…              whose tokens are taken, see infra/oidc.Config (not for writers)
 //	RATE_LIMIT_…                     how often a user may do what, see infra/ratelimit.Limits and Defaults (not for writers)
 //	REDIS_URL, REDIS_…               where all processes count together, see infra/redis.Config; each by itself without
+//	CACHE_BYTES, CACHE_TTL           what is kept of hot channels, in the process and in Redis if it has a URL (channelhistory)
 //	CORS_ORIGINS                     pages that may call, separated by commas; none by default
 //	STORE_…, DATA_DIR, MONGODB_…     which store serves and where it is, see infra/stores/… (where one is used)
 //	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
 //
-// A main hands [Store] the function that opens its store, so that functions
+// A function depends on its log and its store, in readiness too, and a command on
+// its log alone (see [Lookup]).
+//
+// A main hands [Store] or [Lookup] the function that opens its store, so that functions
 // without one do not carry a driver.
 package start
 
@@ -23,6 +27,7 @@ import (
 	"time"
 
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/functions/internal/hot"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -39,6 +44,7 @@ type Parts struct {
 	*process.Process
 	Options []frontdoor.Option // to serve it with: logger, metrics, verifier
 
+	log     *nats.Log // once it was asked for
 	closers []func() error
 }
 
@@ -105,8 +111,11 @@ func run(ctx context.Context, p *process.Process, build Build, opts ...frontdoor
 	return errors.Join(err, f.Stop(stop))
 }
 
-// Log opens the log. The function is not ready while it cannot be reached.
+// Log opens the log, once. The function is not ready while it cannot be reached.
 func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
+	if p.log != nil {
+		return p.log, nil
+	}
 	var cfg nats.Config
 	if err := p.Config(&cfg); err != nil {
 		return nil, err
@@ -120,17 +129,42 @@ func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
 		return nil, err
 	}
 	p.Uses("log", log.Ping, log.Close)
+	p.log = log
 	return log, nil
 }
 
-// Store opens a store as its configuration says. The function is not ready while
-// it cannot be reached.
+// Pages makes what keeps the latest pages of busy channels. The function does not
+// depend on it: it is ready without Redis.
+func (p *Parts) Pages(ctx context.Context) (*hot.Pages, error) {
+	var cfg hot.Config
+	var server redis.Config
+	if err := errors.Join(p.Config(&cfg), p.Config(&server)); err != nil {
+		return nil, err
+	}
+	if server.URL == "" {
+		return hot.New(cfg, nil, p.Registry), nil
+	}
+	server.Name, server.Logger, server.Registerer = p.Name, p.Process.Log, p.Registry
+	shared, err := redis.OpenCache(ctx, server, cfg.TTL)
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, shared.Close)
+	return hot.New(cfg, shared, p.Registry), nil
+}
+
+// Store opens a store as its configuration says; the log says which generation
+// of it is live. The function is not ready while it cannot be reached.
 func Store[C any, S stores.Opened](ctx context.Context, p *Parts, name string, open func(context.Context, C, stores.Host) (S, error)) (s S, err error) {
 	var cfg C
 	if err := p.Config(&cfg); err != nil {
 		return s, err
 	}
-	if s, err = open(ctx, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry}); err != nil {
+	log, err := p.Log(ctx)
+	if err != nil {
+		return s, err
+	}
+	if s, err = open(ctx, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry, Views: log}); err != nil {
 		return s, fmt.Errorf("open %s: %w", name, err)
 	}
 	p.Uses(name, s.Ping, s.Close)

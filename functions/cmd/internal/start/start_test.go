@@ -79,6 +79,22 @@ func TestCommandWithoutRedis(t *testing.T) {
 	require.Contains(t, said, "rate limits hold per process")
 }
 
+// Pages are kept without Redis, and where it does not answer.
+func TestPages(t *testing.T) {
+	for _, environ := range [][]string{{"CACHE_BYTES=1000"}, {"REDIS_URL=redis://127.0.0.1:1", "CACHE_TTL=1m"}} {
+		signals := make(chan os.Signal, 1)
+		signals <- syscall.SIGTERM
+		code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			pages, err := p.Pages(context.WithoutCancel(ctx))
+			require.NoError(t, err)
+			require.NotNil(t, pages)
+			return frontdoor.Writer(frontdoor.Spec{Name: "test"}, func(context.Context, []events.Event) error { return nil }), nil
+		}), signals, environ...)
+		require.Equal(t, 0, code, said)
+		require.Equal(t, len(environ) == 2, strings.Contains(said, "each process caches by itself"), said)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	broken := errors.New("broken")
 	var order []string
@@ -101,6 +117,14 @@ func TestFaults(t *testing.T) {
 			_, err := p.Log(ctx)
 			return nil, err
 		}), []string{"DEDUP_WINDOW=soon"}, "DEDUP_WINDOW"},
+		"cache": {start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			_, err := p.Pages(ctx)
+			return nil, err
+		}), []string{"CACHE_BYTES=many"}, "CACHE_BYTES"},
+		"the cache's server": {start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			_, err := p.Pages(ctx)
+			return nil, err
+		}), []string{"REDIS_URL=here"}, "REDIS_URL"},
 		"start hook": {start.Writer(func(context.Context, *start.Parts) (*frontdoor.Function, error) {
 			return writer(hooks{order: &order, err: broken}), nil
 		}), nil, "broken"},

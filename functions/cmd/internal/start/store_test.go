@@ -3,15 +3,23 @@ package start_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/functions/cmd/internal/start"
 	"github.com/chat-platform/chat/functions/internal/frontdoor"
+	"github.com/chat-platform/chat/infra/nats/natstest"
+	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
@@ -20,6 +28,7 @@ import (
 var errDone = errors.New("that was all")
 
 func TestStoresInTheDataFolder(t *testing.T) {
+	srv := natstest.Start(t) // which says which generation of a view is live
 	dir := filepath.Join(t.TempDir(), "made", "on the way")
 	var ping func() error
 	code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
@@ -32,7 +41,7 @@ func TestStoresInTheDataFolder(t *testing.T) {
 		ping = func() error { return m.Ping(context.WithoutCancel(ctx)) }
 		require.NoError(t, ping())
 		return nil, errDone
-	}), nil, "DATA_DIR="+dir)
+	}), nil, "DATA_DIR="+dir, "NATS_URL="+srv.ClientURL())
 	require.Equal(t, 1, code)
 	require.Contains(t, said, errDone.Error())
 	require.ErrorIs(t, ping(), events.ErrUnavailable, "closed at the end")
@@ -41,7 +50,82 @@ func TestStoresInTheDataFolder(t *testing.T) {
 	}
 }
 
+// A command starts and is ready while the message view is away, and finds it once
+// it is there.
+func TestLookupWithoutTheView(t *testing.T) {
+	srv := natstest.Start(t)
+	var away atomic.Bool
+	away.Store(true)
+	real := filepath.Join(t.TempDir(), "real")
+	open := func(ctx context.Context, cfg messages.Config, host stores.Host) (stores.MessagesReader, error) {
+		if away.Load() {
+			return nil, fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
+		}
+		cfg.Dir = real
+		return messages.OpenReader(ctx, cfg, host)
+	}
+	var o *start.Originals
+	code, said := run(t, start.Command(func(ctx context.Context, p *start.Parts) (_ *frontdoor.Function, err error) {
+		o, err = start.Lookup(ctx, p, open)
+		require.NoError(t, err)
+		health := p.Handler(http.NewServeMux())
+		ready := func() (int, string) {
+			w := httptest.NewRecorder()
+			health.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health/readiness", nil))
+			return w.Code, w.Body.String()
+		}
+		status, body := ready()
+		require.Equal(t, 200, status)
+		require.Contains(t, body, "degraded")
+		_, err = o.MessagesByID(ctx, "ch_a", []events.MessageID{"msg_1"})
+		require.ErrorIs(t, err, events.ErrUnavailable)
+
+		away.Store(false)
+		require.Eventually(t, func() bool {
+			found, err := o.MessagesByID(ctx, "ch_a", []events.MessageID{"msg_1"})
+			return err == nil && len(found) == 0
+		}, time.Minute, 10*time.Millisecond)
+		status, body = ready()
+		require.Equal(t, 200, status)
+		require.NotContains(t, body, "degraded")
+		return nil, errDone
+	}), nil, "OIDC_ISSUER=http://127.0.0.1:1", "DATA_DIR="+t.TempDir(), "NATS_URL="+srv.ClientURL())
+	require.Equal(t, 1, code)
+	require.Contains(t, said, errDone.Error())
+	_, err := o.MessagesByID(t.Context(), "ch_a", []events.MessageID{"msg_1"})
+	require.ErrorIs(t, err, events.ErrUnavailable, "closed at the end")
+}
+
+// What no waiting helps ends the process at once, and one that still waits for the
+// view can be ended.
+func TestLookupEnds(t *testing.T) {
+	srv := natstest.Start(t)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, e := range []string{"DATA_DIR=" + file, "STORE_MESSAGES=postgres", "CASSANDRA_TIMEOUT=soon"} {
+		code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+			_, err := start.Lookup(ctx, p, messages.OpenReader)
+			return nil, err
+		}), nil, e, "NATS_URL="+srv.ClientURL())
+		require.Equal(t, 1, code)
+		name, value, _ := strings.Cut(e, "=")
+		require.Contains(t, said, name)
+		require.Contains(t, said, value)
+	}
+	code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+		_, err := start.Lookup(ctx, p, func(ctx context.Context, _ messages.Config, _ stores.Host) (stores.MessagesReader, error) {
+			<-ctx.Done()
+			return nil, fmt.Errorf("%w: %w", events.ErrUnavailable, ctx.Err())
+		})
+		require.NoError(t, err)
+		return nil, errDone
+	}), nil, "NATS_URL="+srv.ClientURL())
+	require.Equal(t, 1, code)
+	require.Contains(t, said, errDone.Error())
+}
+
 func TestAStoreThatCannotBeOpened(t *testing.T) {
+	srv := natstest.Start(t)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, c := range []struct{ variable, value string }{
@@ -52,7 +136,7 @@ func TestAStoreThatCannotBeOpened(t *testing.T) {
 		code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 			_, err := start.Store(ctx, p, "metadata", metadata.Open)
 			return nil, err
-		}), nil, c.variable+"="+c.value)
+		}), nil, c.variable+"="+c.value, "NATS_URL="+srv.ClientURL())
 		require.Equal(t, 1, code)
 		require.Contains(t, said, c.variable)
 		require.Contains(t, said, c.value)

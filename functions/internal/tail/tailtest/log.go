@@ -164,6 +164,11 @@ func (l *Log) Last(ctx context.Context, subject string) (events.Event, error) {
 	return e, nil
 }
 
+// LastConfirmed reads as the real log does.
+func (l *Log) LastConfirmed(ctx context.Context, subject string) (events.Event, error) {
+	return l.Last(ctx, subject)
+}
+
 func match(filter, subject string) bool {
 	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
 	if len(f) != len(s) {
