@@ -86,7 +86,7 @@ func (w *world) deliver(writer, stream, consumer string) {
 	last, err := w.log.LastSequence(w.t.Context(), stream)
 	require.NoError(w.t, err)
 	for applied := uint64(0); applied < last; {
-		ds, err := c.Fetch(w.t.Context(), 100, 5*time.Second)
+		ds, err := c.Fetch(w.t.Context(), 100, time.Minute)
 		require.NoError(w.t, err)
 		es := make([]events.Event, len(ds))
 		for i, d := range ds {
@@ -107,7 +107,7 @@ func (w *world) deliver(writer, stream, consumer string) {
 	require.Eventually(w.t, func() bool {
 		applied, err := w.log.Applied(w.t.Context(), stream, consumer)
 		return err == nil && applied == last
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // texts gives the texts of a page of history, or of hits.

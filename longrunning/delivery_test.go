@@ -306,7 +306,7 @@ type op struct {
 }
 
 func (c *client) session(ctx context.Context, url string) {
-	dial, cancel := context.WithTimeout(ctx, 5*time.Second)
+	dial, cancel := context.WithTimeout(ctx, patience)
 	conn, answer, err := websocket.Dial(dial, url+"/ws", nil)
 	cancel()
 	if err != nil {

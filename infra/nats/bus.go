@@ -9,10 +9,10 @@ import (
 
 // Bus is core messaging between processes: nothing is stored, a message reaches
 // whoever listens at that moment, or nobody.
-type Bus struct{ nc *nats.Conn }
+type Bus struct{ l *Log }
 
 // Bus uses the log's connection.
-func (l *Log) Bus() *Bus { return &Bus{nc: l.nc} }
+func (l *Log) Bus() *Bus { return &Bus{l} }
 
 // BusMessage is a message that came.
 type BusMessage struct {
@@ -32,7 +32,7 @@ func (m BusMessage) Respond(data []byte) error {
 // Publish sends without waiting. Messages of one Bus to one subject keep their
 // order.
 func (b *Bus) Publish(subject string, data []byte) error {
-	if err := b.nc.Publish(subject, data); err != nil {
+	if err := b.l.nc.Publish(subject, data); err != nil {
 		return fmt.Errorf("publish to %s: %w", subject, translate(err))
 	}
 	return nil
@@ -44,7 +44,7 @@ func (b *Bus) Publish(subject string, data []byte) error {
 // between are lost. When f is slow, up to 512 Ki messages or 64 MiB wait, then
 // further ones are dropped.
 func (b *Bus) Subscribe(subject, queue string, f func(BusMessage)) (unsubscribe func(), err error) {
-	sub, err := b.nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
+	sub, err := b.l.nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
 		f(BusMessage{Subject: m.Subject, Data: m.Data, msg: m})
 	})
 	if err != nil {
@@ -54,11 +54,11 @@ func (b *Bus) Subscribe(subject, queue string, f func(BusMessage)) (unsubscribe 
 }
 
 // Request sends and waits for the first answer; events.ErrUnavailable where
-// nobody listens or none comes in time (five seconds if ctx has no end).
+// nobody listens or none comes in time (Config.RequestTimeout if ctx has no end).
 func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := b.l.bounded(ctx)
 	defer cancel()
-	m, err := b.nc.RequestWithContext(ctx, subject, data)
+	m, err := b.l.nc.RequestWithContext(ctx, subject, data)
 	if err != nil {
 		return nil, fmt.Errorf("request to %s: %w", subject, translate(err))
 	}
@@ -67,9 +67,9 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 
 // Flush waits until the server has everything sent so far, subscriptions too.
 func (b *Bus) Flush(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := b.l.bounded(ctx)
 	defer cancel()
-	if err := b.nc.FlushWithContext(ctx); err != nil {
+	if err := b.l.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("flush: %w", translate(err))
 	}
 	return nil
@@ -77,4 +77,4 @@ func (b *Bus) Flush(ctx context.Context) error {
 
 // Subscriptions is how many subscriptions the connection holds, those of the
 // log included.
-func (b *Bus) Subscriptions() int { return b.nc.NumSubscriptions() }
+func (b *Bus) Subscriptions() int { return b.l.nc.NumSubscriptions() }

@@ -35,6 +35,7 @@ type Consumer struct {
 	pull   *puller
 	again  <-chan struct{}
 	closed bool
+	last   uint64 // of the server's deliveries, the one taken last
 	lag    atomic.Uint64
 }
 
@@ -62,7 +63,7 @@ func (l *Log) Consumer(ctx context.Context, cfg ConsumerConfig) (*Consumer, erro
 }
 
 func (c *Consumer) create(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := c.l.bounded(ctx)
 	defer cancel()
 	_, err := c.l.js.CreateOrUpdateConsumer(ctx, c.cfg.Stream, jetstream.ConsumerConfig{
 		Durable: c.cfg.Name, FilterSubjects: c.cfg.Filters, AckPolicy: jetstream.AckExplicitPolicy,
@@ -79,7 +80,7 @@ func (c *Consumer) create(ctx context.Context) error {
 // fetches from it begins anew at the stream's first event. One that is not
 // there is fine.
 func (l *Log) DeleteConsumer(ctx context.Context, stream, name string) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	err := l.js.DeleteConsumer(ctx, stream, name)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -176,6 +177,7 @@ func (c *Consumer) delivery(m *nats.Msg) (*Delivery, error) {
 		Sequence: p.seq, Attempt: int(p.attempt), nc: c.l.nc, reply: m.Reply}
 	d.Event, d.Err = event(m.Header, m.Data, m.Subject, p.seq)
 	c.lag.Store(p.pending)
+	c.last = p.consumerSeq
 	return d, nil
 }
 
@@ -211,24 +213,49 @@ func (c *Consumer) Close() []*Delivery {
 	}
 	// Requests cannot be taken back. What the server is sending in answer to them
 	// it would put behind what is given back, if nobody listened any more; so
-	// listen until it is quiet.
-	end := time.Now().Add(time.Second)
-	for quiet := 0; c.pull.owed > 0 && quiet < 3 && time.Now().Before(end) && c.l.nc.FlushTimeout(time.Second) == nil; quiet++ {
-		if take() > 0 {
-			quiet = 0
+	// listen until it has nothing to send, or those who ask elsewhere leave it
+	// quiet.
+	end := time.Now().Add(c.l.timeout)
+	for quiet := 0; c.pull.owed > 0 && quiet < 3 && time.Now().Before(end); {
+		idle, sent, err := c.state()
+		if err != nil {
+			break
 		}
-		<-time.After(2 * time.Millisecond)
+		switch n := take(); {
+		case idle && c.last >= sent:
+			quiet = 3
+		case !idle || n > 0:
+			quiet = 0
+		default:
+			quiet++
+			<-time.After(2 * time.Millisecond)
+		}
 	}
-	if err := c.pull.sub.Drain(); err != nil || c.l.nc.FlushTimeout(time.Second) != nil {
+	if err := c.pull.sub.Drain(); err != nil || !c.l.nc.IsConnected() || c.l.nc.FlushTimeout(c.l.timeout) != nil {
 		c.pull.close()
 	}
 	take()
 	// Asked for its state, the server forgets requests that nobody listens for.
 	// Otherwise it finds out by the first event given back, and puts that last.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_, _ = c.l.js.Consumer(ctx, c.cfg.Stream, c.cfg.Name)
+	_, _, _ = c.state()
 	return ds
+}
+
+// state tells whether the server has nothing to send now, to anybody, and the
+// number of what it has sent last.
+func (c *Consumer) state() (idle bool, sent uint64, err error) {
+	if !c.l.nc.IsConnected() {
+		return false, 0, nats.ErrDisconnected
+	}
+	ctx, cancel := c.l.bounded(context.Background())
+	defer cancel()
+	r, err := c.l.js.Consumer(ctx, c.cfg.Stream, c.cfg.Name)
+	if err != nil {
+		return false, 0, err
+	}
+	info := r.CachedInfo()
+	idle = info.NumPending == 0 || info.NumWaiting == 0 || info.NumAckPending >= c.cfg.MaxAckPending
+	return idle, info.Delivered.Consumer, nil
 }
 
 // GiveBack asks for another delivery of all of ds at once, in the order of their
@@ -245,7 +272,7 @@ func (c *Consumer) GiveBack(ctx context.Context, ds []*Delivery) error {
 			return err
 		}
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := c.l.bounded(ctx)
 	defer cancel()
 	if _, err := c.l.nc.RequestWithContext(ctx, ds[last].reply, []byte("-NAK")); err != nil {
 		return fmt.Errorf("give back to %s of %s: %w", c.cfg.Name, c.cfg.Stream, translate(err))
@@ -266,7 +293,7 @@ func (l *Log) Applied(ctx context.Context, stream, consumer string) (uint64, err
 // the log had acknowledged when Position was called. It costs two requests, and a
 // third where other events than the consumer's have come last.
 func (l *Log) Position(ctx context.Context, stream, consumer string) (applied, last uint64, err error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	last, err = l.LastSequence(ctx, stream) // before the consumer is asked, lest the answer be too high
 	if err == nil {

@@ -99,7 +99,7 @@ func (l *Log) Discard(ctx context.Context, seq uint64) error {
 }
 
 func (l *Log) discard(ctx context.Context, seq uint64) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	if _, err := l.DeadLetter(ctx, seq); err != nil {
 		return err

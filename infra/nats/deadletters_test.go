@@ -195,7 +195,7 @@ func TestDiscard(t *testing.T) {
 	assert.Equal(t, 1, done)
 
 	srv.Shutdown()
-	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, patience, time.Millisecond)
 	require.ErrorIs(t, log.Discard(t.Context(), 3), events.ErrUnavailable)
 	_, err = log.DeadLetters(t.Context(), "", 0, 10)
 	require.ErrorIs(t, err, events.ErrUnavailable)

@@ -103,7 +103,7 @@ func (l *Log) PublishDead(ctx context.Context, d *Delivery, why DeadReason) erro
 	if why.Status != 0 {
 		h[HeaderDeadStatus] = []string{strconv.Itoa(why.Status)}
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	_, err := l.publishMsg(ctx, &nats.Msg{Subject: events.DeadLetterSubject(d.Consumer), Header: h, Data: d.Data})
 	if err != nil {

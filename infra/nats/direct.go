@@ -57,7 +57,7 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 // request asks, and waits no longer once the connection is lost: the answer would
 // have come by it.
 func (l *Log) request(ctx context.Context, subject string, payload []byte) (*nats.Msg, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	l.mu.Lock()
 	line := l.line

@@ -49,7 +49,7 @@ func within[T any](t *testing.T, c <-chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		require.FailNow(t, "timeout", what)
 		panic("unreachable")
 	}

@@ -174,7 +174,7 @@ func (l *Log) multiLast(ctx context.Context, subjects []string, upTo uint64, mos
 // multi asks as often as it takes, since a batch ends early where its bytes are
 // used up.
 func (b *batcher) multi(ctx context.Context, req getRequest, f func(stored) error) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := b.l.bounded(ctx)
 	defer cancel()
 	for {
 		if err := b.ask(req); err != nil {

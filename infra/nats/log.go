@@ -38,11 +38,12 @@ type Config struct {
 	Cert        string `env:"NATS_CERT"`         // path of the client's certificate, where the server asks for one
 	Key         string `env:"NATS_KEY"`
 
-	DedupWindow time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
-	Replicas    int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
-	Compress    bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
-	ConnectWait time.Duration `env:"NATS_CONNECT_WAIT" envDefault:"30s"`   // how long Open tries
-	AckWait     time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"` // for the acknowledgement of a publish
+	DedupWindow    time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
+	Replicas       int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
+	Compress       bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
+	ConnectWait    time.Duration `env:"NATS_CONNECT_WAIT" envDefault:"1m"`    // how long Open tries
+	AckWait        time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"` // for the acknowledgement of a publish
+	RequestTimeout time.Duration `env:"NATS_REQUEST_TIMEOUT" envDefault:"5s"` // for any other answer of the server, where the caller sets no bound
 
 	InProcess  InProcess             `env:"-"` // takes the place of URL
 	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
@@ -60,10 +61,13 @@ func (c Config) withDefaults() Config {
 		c.Replicas = 1
 	}
 	if c.ConnectWait <= 0 {
-		c.ConnectWait = 30 * time.Second
+		c.ConnectWait = time.Minute
 	}
 	if c.AckWait <= 0 {
 		c.AckWait = 5 * time.Second
+	}
+	if c.RequestTimeout <= 0 {
+		c.RequestTimeout = 5 * time.Second
 	}
 	if c.InboxPrefix == "" && c.User != "" {
 		c.InboxPrefix = "_INBOX_" + events.Token(c.User)
@@ -82,6 +86,7 @@ type Log struct {
 	log     *slog.Logger
 	metrics *metrics
 	window  time.Duration
+	timeout time.Duration // of a request
 
 	archive Archive // nil if none is configured
 
@@ -102,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 	}
-	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), again: make(chan struct{}), marks: map[string]marks{}}
+	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{}), marks: map[string]marks{}}
 	l.line, l.cut = context.WithCancel(context.Background())
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
@@ -210,9 +215,9 @@ func (l *Log) reconnect() <-chan struct{} {
 func (l *Log) DedupWindow() time.Duration { return l.window }
 
 // Ping asks the server for a sign of life; events.ErrUnavailable if none comes
-// until ctx ends, or within five seconds where ctx has no end.
+// until ctx ends, or within Config.RequestTimeout where ctx has no end.
 func (l *Log) Ping(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	if !l.nc.IsConnected() {
 		return fmt.Errorf("ping log: %w: %w", events.ErrUnavailable, nats.ErrDisconnected)
@@ -236,12 +241,10 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// requestTimeout bounds a request whose caller set no deadline.
-const requestTimeout = 5 * time.Second
-
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+// bounded ends a request whose caller set no deadline.
+func (l *Log) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, requestTimeout)
+	return context.WithTimeout(ctx, l.timeout)
 }

@@ -142,7 +142,7 @@ func TestServerAway(t *testing.T) {
 	require.NoError(t, err)
 
 	srv.Shutdown()
-	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return log.Ping(t.Context()) != nil }, patience, time.Millisecond)
 	assert.ErrorIs(t, log.Ping(t.Context()), events.ErrUnavailable)
 	_, err = log.Publish(t.Context(), sent("ch_a", 2))
 	assert.ErrorIs(t, err, events.ErrUnavailable)
@@ -156,7 +156,7 @@ func TestServerAway(t *testing.T) {
 	assert.ErrorIs(t, err, events.ErrUnavailable)
 
 	require.NoError(t, srv.Restart())
-	require.Eventually(t, func() bool { return log.Ping(t.Context()) == nil }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return log.Ping(t.Context()) == nil }, patience, time.Millisecond)
 	again, err := log.Publish(t.Context(), sent("ch_a", 1))
 	require.NoError(t, err)
 	assert.Equal(t, events.Ack{Stream: events.StreamMessages, Seq: ack.Seq, Duplicate: true}, again, "the restarted log still knows the id")

@@ -26,7 +26,7 @@ type Objects struct {
 
 // Objects opens a bucket, which is made if it is missing.
 func (l *Log) Objects(ctx context.Context, bucket string, replicas int) (*Objects, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	s, err := l.js.ObjectStore(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {

@@ -77,7 +77,7 @@ func (o *ordered) open(ctx context.Context) error {
 	if info.State.LastTime.Before(o.since) {
 		o.last = 0 // nothing is there yet that is young enough
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := o.l.bounded(ctx)
 	defer cancel()
 	o.name = "ordered_" + nuid.Next()
 	cfg := jetstream.ConsumerConfig{

@@ -184,7 +184,7 @@ func enough(err error) error {
 
 // collect reads one answer to its end.
 func (b *batcher) collect(ctx context.Context, size int) (batch []stored, left uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, b.l.timeout)
 	defer cancel()
 	batch = make([]stored, 0, size)
 	for {

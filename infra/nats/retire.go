@@ -68,7 +68,7 @@ func (l *Log) Settled(ctx context.Context, stream string, required ...string) (u
 	if err != nil {
 		return 0, "", err
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	st, err := l.js.Stream(ctx, stream)
 	if err != nil {
@@ -176,7 +176,7 @@ func (l *Log) Noted(ctx context.Context, stream, id string) (uint64, error) {
 }
 
 func (l *Log) ensureArchived(ctx context.Context, like string) error {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	_, err := l.js.Stream(ctx, StreamArchived)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
@@ -35,14 +36,23 @@ var streams = []stream{
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
-// that holds for all. Settings that somebody gave an existing stream (limits,
+// that holds for all. A server that does not answer is asked again, for
+// Config.ConnectWait. Settings that somebody gave an existing stream (limits,
 // replicas, placement) are left alone.
 func (l *Log) ensureStreams(ctx context.Context, cfg Config) (time.Duration, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectWait)
 	defer cancel()
 	window := time.Duration(0)
 	for _, s := range streams {
 		w, err := l.ensureStream(ctx, cfg, s)
+		for wait := 50 * time.Millisecond; errors.Is(translate(err), events.ErrUnavailable) && ctx.Err() == nil; wait = min(2*wait, time.Second) {
+			l.log.Warn("log: stream is not to be had, will try again", "stream", s.name, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait/2 + rand.N(wait)):
+				w, err = l.ensureStream(ctx, cfg, s)
+			}
+		}
 		if err != nil {
 			return 0, fmt.Errorf("stream %s: %w", s.name, err)
 		}
@@ -54,6 +64,8 @@ func (l *Log) ensureStreams(ctx context.Context, cfg Config) (time.Duration, err
 }
 
 func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
 	want := jetstream.StreamConfig{
 		Name: s.name, Subjects: s.subjects, Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
 		AllowDirect: true, DenyDelete: s.keep, Duplicates: cfg.DedupWindow,
@@ -96,7 +108,7 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 }
 
 func (l *Log) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	st, err := l.js.Stream(ctx, name)
 	if err != nil {

@@ -54,7 +54,7 @@ func (r *running) exit(t *testing.T) int {
 	select {
 	case c := <-r.code:
 		return c
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process does not end; it said: " + r.stderr.String())
 		return -1
 	}
@@ -305,7 +305,7 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusServiceUnavailable
-	}, 5*time.Second, 5*time.Millisecond, "not ready while draining")
+	}, time.Minute, 5*time.Millisecond, "not ready while draining")
 	close(release)
 	require.Equal(t, "done", <-answer)
 	require.Equal(t, 0, r.exit(t))

@@ -78,7 +78,7 @@ func sent(n int) events.Event {
 	}
 }
 
-// poison publishes n events and lets the source bury them all.
+// poison publishes the first n events and lets the source bury them all.
 func (b *bench) poison(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
@@ -88,7 +88,10 @@ func (b *bench) poison(t *testing.T, n int) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.source.Run(ctx) }()
-	require.Eventually(t, func() bool { return b.letters(t) == n }, 30*time.Second, 5*time.Millisecond)
+	assert.Eventually(t, func() bool {
+		last, err := b.log.LastSequence(t.Context(), events.StreamDeadLetters)
+		return err == nil && last == uint64(n)
+	}, time.Minute, 5*time.Millisecond)
 	stop()
 	require.NoError(t, <-done)
 }
@@ -99,13 +102,14 @@ func (b *bench) bury(t *testing.T, consumer, reason string) {
 	c, err := b.log.Consumer(t.Context(), natslog.ConsumerConfig{Stream: events.StreamMessages, Name: consumer})
 	require.NoError(t, err)
 	defer c.Close()
-	ds, err := c.Fetch(t.Context(), 1, 10*time.Second)
+	ds, err := c.Fetch(t.Context(), 1, time.Minute)
 	require.NoError(t, err)
 	require.Len(t, ds, 1)
 	require.NoError(t, b.log.PublishDead(t.Context(), ds[0], natslog.DeadReason{Reason: reason, Attempts: 1}))
 }
 
 func (b *bench) letters(t *testing.T) int {
+	t.Helper()
 	ds, err := b.log.DeadLetters(t.Context(), "", 0, natslog.DeadLettersMost)
 	require.NoError(t, err)
 	return len(ds)

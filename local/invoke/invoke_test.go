@@ -196,7 +196,7 @@ func serve(t *testing.T, cfg invoke.Config) (url string, out *buffer, stop func(
 		return wait()
 	}
 	t.Cleanup(func() { _ = stop() })
-	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Ctrl-C ends it") }, 60*time.Second, 10*time.Millisecond, "it does not listen")
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Ctrl-C ends it") }, time.Minute, 10*time.Millisecond, "it does not listen")
 	found := listens.FindStringSubmatch(out.String())
 	require.NotNil(t, found, out.String())
 	return found[1], out, stop, wait
@@ -225,7 +225,7 @@ func TestServeToTheSDK(t *testing.T) {
 		assert.Contains(t, string(answer.Data()), `"created_by":"alice"`)
 		require.Eventually(t, func() bool {
 			return strings.Contains(out.String(), "published to channels."+mode.channel)
-		}, 10*time.Second, 10*time.Millisecond, out.String())
+		}, time.Minute, 10*time.Millisecond, out.String())
 	}
 	require.NoError(t, stop(), "Ctrl-C is a good end")
 }

@@ -3,6 +3,6 @@ package platform_test
 import "time"
 
 const (
-	waitLong = 30 * time.Second
+	waitLong = time.Minute
 	waitStep = 20 * time.Millisecond
 )

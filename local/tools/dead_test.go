@@ -67,7 +67,7 @@ func TestDeadOnALog(t *testing.T) {
 	c, err := log.Consumer(t.Context(), natslog.ConsumerConfig{Stream: events.StreamMessages, Name: "writer"})
 	require.NoError(t, err)
 	for range 2 {
-		ds, err := c.Fetch(t.Context(), 1, 10*time.Second)
+		ds, err := c.Fetch(t.Context(), 1, time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, log.PublishDead(t.Context(), ds[0], natslog.DeadReason{Reason: "it rained", Status: 500, Attempts: 8}))
 	}

@@ -35,10 +35,11 @@ func (s *Service) follow(ctx context.Context) {
 // attach links to a fan-out, fills what was missed, and delivers the frames until
 // the link is over. It tells whether it came to deliver.
 func (s *Service) attach(ctx context.Context) (bool, error) {
-	tracker := link.Track(link.NewLinkID(), time.Now())
-	if err := s.establish(ctx, tracker.Link()); err != nil {
+	id, err := s.establish(ctx)
+	if err != nil {
 		return false, err
 	}
+	tracker := link.Track(id, time.Now())
 	s.attached.Store(true)
 	s.metrics.attaches.Inc()
 	tick := time.NewTicker(link.SilenceAfter / 12)
@@ -76,26 +77,26 @@ func (s *Service) attach(ctx context.Context) (bool, error) {
 
 // establish makes the link: it attaches, announces all keys, and reads from the
 // log what lies between the last link and this one.
-func (s *Service) establish(ctx context.Context, id link.ID) error {
+func (s *Service) establish(ctx context.Context) (link.ID, error) {
 	s.linkMu.Lock()
 	defer s.linkMu.Unlock()
 	s.link = 0
 	if err := s.recognise(ctx); err != nil {
-		return err
+		return 0, err
 	}
-	a, err := s.request(ctx, link.AttachSubject, link.Attach{Link: id, Instance: s.cfg.Instance})
+	id, a, err := s.knock(ctx)
 	if err != nil {
-		return fmt.Errorf("attach to a fan-out: %w", err)
+		return 0, fmt.Errorf("attach to a fan-out: %w", err)
 	}
 	fanout := a.FanOut
 	keys, batch := s.hub.all()
 	for i := range link.Interests(id, keys, nil) {
 		if a, err = s.request(ctx, link.InterestSubject(fanout), i); err != nil {
-			return fmt.Errorf("announce %d keys to fan-out %s: %w", len(keys), fanout, err)
+			return 0, fmt.Errorf("announce %d keys to fan-out %s: %w", len(keys), fanout, err)
 		}
 	}
 	if err := s.bridge(ctx, a.Positions); err != nil {
-		return err
+		return 0, err
 	}
 	s.hub.announced(batch, a.Positions)
 	s.link, s.fanout = id, fanout
@@ -106,7 +107,24 @@ func (s *Service) establish(ctx context.Context, id link.ID) error {
 	}
 	s.logger.Info("attached", "fanout", fanout, "link", id.String(), "keys", len(keys),
 		"messages", a.Positions.Messages, "metadata", a.Positions.Metadata)
-	return nil
+	return id, nil
+}
+
+// knock asks for a link at any fan-out. One that hangs still gets its share of
+// the requests, so whoever does not answer soon is passed over; each try is
+// given more time, lest a busy machine never get one through.
+func (s *Service) knock(ctx context.Context) (id link.ID, a link.Answer, err error) {
+	for wait := link.RequestTimeout / 8; wait <= link.RequestTimeout; wait *= 2 {
+		id = link.NewLinkID()
+		try, cancel := context.WithTimeout(ctx, wait)
+		a, err = s.request(try, link.AttachSubject, link.Attach{Link: id, Instance: s.cfg.Instance})
+		late := try.Err() != nil
+		cancel()
+		if err == nil || !late {
+			break // an answer, or nobody is there
+		}
+	}
+	return id, a, err
 }
 
 // recognise makes sure that the log is the one that the sessions know.
@@ -125,9 +143,11 @@ func (s *Service) recognise(ctx context.Context) error {
 	e := epochOf(name)
 	if old := s.epochNow(); old != 0 && (old != e || !covers(last, s.hub.position())) {
 		s.logger.Warn("the log is another one, or was set back; all sessions begin anew")
-		s.closeAll(CloseUnavailable, "the log was replaced: resume or identify")
-		s.hub.reset(link.Positions{})
-		s.witness.reset()
+		s.anew("the log was replaced: resume or identify", func() {
+			s.epoch.Store(uint64(e))
+			s.hub.reset(link.Positions{})
+			s.witness.reset()
+		})
 	}
 	s.epoch.Store(uint64(e))
 	s.witness.saw(last.Messages, last.Metadata)
@@ -144,8 +164,7 @@ func (s *Service) bridge(ctx context.Context, to link.Positions) error {
 		s.hub.reset(to) // the first link: nobody has been promised anything
 	case events > uint64(s.cfg.GapEvents):
 		s.logger.Warn("too far behind the log; all sessions are to resume", "events", events)
-		s.closeAll(CloseUnavailable, "the instance fell behind: resume")
-		s.hub.reset(to)
+		s.anew("the instance fell behind: resume", func() { s.hub.reset(to) })
 	case events > 0:
 		if err := s.refill(ctx, from, to); err != nil {
 			return fmt.Errorf("fill the gap from the log: %w", err)

@@ -50,3 +50,6 @@ func (p payload) Parts() (author string, own, others []byte) { return p.author, 
 
 // CloseFrame is a close frame.
 var CloseFrame = closeFrame
+
+// Keys is how many keys have sessions or had them until lately.
+func (s *Service) Keys() int { return s.hub.size() }

@@ -27,8 +27,10 @@ type fanout struct {
 	prev  map[events.ChannelID]uint64
 	links map[link.ID]*outlet
 	log   *natslog.Log
-	lose  int  // so many frames with events vanish
-	mute  bool // nothing is sent nor answered
+	lose  int           // so many frames with events vanish
+	mute  bool          // nothing is sent nor answered
+	deaf  bool          // nothing is answered
+	still chan struct{} // nothing is read of the log until it is closed
 	stop  func()
 }
 
@@ -104,6 +106,12 @@ func (f *fanout) advance(stream string, seq uint64) {
 
 func (f *fanout) route(stream string, es []events.Event) {
 	f.mu.Lock()
+	still := f.still
+	f.mu.Unlock()
+	if still != nil {
+		<-still
+	}
+	f.mu.Lock()
 	defer f.mu.Unlock()
 	items := map[link.ID][]link.Item{}
 	for _, e := range es {
@@ -157,6 +165,9 @@ func (f *fanout) answer(m natslog.BusMessage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mute {
+		return
+	}
+	if f.deaf {
 		return
 	}
 	r, err := link.ParseRequest(m.Data)

@@ -20,7 +20,8 @@ import (
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
-const patience = 20 * time.Second
+// patience bounds every wait; each ends as soon as what it waits for is there.
+const patience = time.Minute
 
 // verifier takes "user", "user#login" or "user/seconds to live" for a token.
 type verifier struct{}
@@ -63,6 +64,11 @@ func startOn(tb testing.TB, log notification.Log, bus notification.Bus, cfg noti
 	}
 	if cfg.DrainSpread == 0 {
 		cfg.DrainSpread = 50 * time.Millisecond
+	}
+	for _, bound := range []*time.Duration{&cfg.HeartbeatInterval, &cfg.IdentifyTimeout, &cfg.StartTimeout, &cfg.WriteTimeout, &cfg.CloseTimeout} {
+		if *bound == 0 {
+			*bound = patience // whoever tests nothing of time must not be cut off on a busy machine
+		}
 	}
 	s := notification.New(log, bus, verifier{}, cfg)
 	srv := httptest.NewServer(s.Handler())

@@ -249,10 +249,12 @@ func (h *hub) changes(removals bool, limit int) (add, remove []string, batch []*
 }
 
 // announced marks the batch, which is the front of the queue, as known to the
-// fan-out from pos on.
+// fan-out from pos on. A fan-out may be behind the one before it: what it brings
+// up to the place routed so far is passed over, so the keys count from there.
 func (h *hub) announced(batch []*announcement, pos link.Positions) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	pos = later(pos, h.pos)
 	h.queue = h.queue[len(batch):]
 	if len(h.queue) == 0 {
 		h.queue = nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type model struct {
 	faults []string
 	ready  chan struct{}
 
+	calm   atomic.Bool // the connection is left alone
 	cursor string
 	last   map[string]uint64 // channel → last message
 	in     map[string]bool
@@ -60,7 +62,7 @@ func (m *model) run(ctx context.Context, r *rand.Rand) {
 		}
 		stop := context.AfterFunc(ctx, func() { _ = c.conn.CloseNow() })
 		meta := map[string]uint64{}
-		for life := 1 + r.IntN(60)*(1+9*r.IntN(2)); life > 0; life-- {
+		for life := 1 + r.IntN(60)*(1+9*r.IntN(2)); life > 0 || m.calm.Load(); life-- {
 			o, err := c.read()
 			if err != nil {
 				break
@@ -149,7 +151,7 @@ func (m *model) act(log *natslog.Log, r *rand.Rand, channels []string, steps int
 }
 
 func (m *model) await(channel string, seq uint64) {
-	deadline := time.After(patience)
+	deadline := time.After(3 * patience) // it may take several connections
 	for !m.has(channel, seq) {
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -256,6 +258,9 @@ func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
 		}
 	}
 	trouble(fs, 0)
+	for _, m := range models {
+		m.calm.Store(true)
+	}
 
 	sent := map[string][]uint64{}
 	require.NoError(t, log.Range(t.Context(), events.StreamMessages, nil, 1, end(t, log), func(e events.Event) error {

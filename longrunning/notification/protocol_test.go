@@ -19,7 +19,7 @@ import (
 func TestHandshake(t *testing.T) {
 	log := natstest.Open(t)
 	startFanout(t, log, "f1")
-	i := startInstance(t, log, notification.Config{})
+	i := startInstance(t, log, notification.Config{HeartbeatInterval: 25 * time.Second, IdentifyTimeout: 10 * time.Second})
 	c := &client{t: t}
 	conn, _, err := websocket.Dial(t.Context(), i.url+"/ws", nil)
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestTimeouts(t *testing.T) {
 	t.Run("token expires", func(t *testing.T) {
 		i := startInstance(t, log, notification.Config{HeartbeatTimeout: 20 * time.Millisecond})
 		c := dial(t, i)
-		c.say("identify", "token", "alice/500ms")
+		c.say("identify", "token", "alice/1500ms")
 		code, _ := c.closed()
 		require.Equal(t, 4004, code)
 	})

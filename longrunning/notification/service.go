@@ -169,13 +169,6 @@ func (s *Service) closeSpread(all []*session, code closeCode, reason string, spr
 	}
 }
 
-// closeAll closes every session in the background: they are to resume.
-func (s *Service) closeAll(code closeCode, reason string) {
-	for _, c := range s.all() {
-		c.close(code, reason)
-	}
-}
-
 // all are the sessions that there are.
 func (s *Service) all() []*session {
 	s.mu.Lock()
@@ -185,6 +178,17 @@ func (s *Service) all() []*session {
 		all = append(all, c)
 	}
 	return all
+}
+
+// anew closes every session, to have it resumed, and then does what none of them
+// may see. Nobody comes in meanwhile: who resumes finds it done.
+func (s *Service) anew(reason string, do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.sessions {
+		c.close(CloseUnavailable, reason)
+	}
+	do()
 }
 
 // admit registers a session, unless the instance drains.

@@ -47,8 +47,9 @@ func TestLostLinks(t *testing.T) {
 				for id, o := range f.links {
 					_ = f.bus.Publish(link.NotifySubject(o.instance), link.Frame{Link: id, Number: o.number + 1, Last: true, After: f.pos}.Append(nil))
 				}
-				f.mute = true
+				clear(f.links)
 			})
+			f.stop() // as one that drains does: it takes no more attaches
 		},
 		"rubbish": func(_ *testing.T, f, _ *fanout) {
 			f.set(func() {
@@ -100,6 +101,41 @@ func (c *client) follow2(n int, prev uint64) uint64 {
 	return prev
 }
 
+// A session begins while its instance goes over to a fan-out that is behind the
+// one before it.
+func TestAFanOutThatIsBehind(t *testing.T) {
+	srv := natstest.Start(t)
+	log := natstest.Connect(t, srv)
+	first := startFanout(t, natstest.Connect(t, srv), "f1")
+	join(t, log, "ch_a", "alice")
+	first.settle()
+	i := startInstance(t, log, notification.Config{})
+	alice, _ := identify(t, i, "alice")
+	behind := startFanout(t, natstest.Connect(t, srv), "f2")
+	still := make(chan struct{})
+	behind.set(func() { behind.still = still })
+	first.set(func() { first.deaf = true })
+
+	carol := dial(t, i)
+	carol.say("identify", "token", "carol")
+	require.Eventually(t, func() bool { return i.Keys() == 3 }, patience, time.Millisecond)
+	join(t, log, "ch_c", "carol")
+	first.settle()
+	seq := send(t, log, "ch_a", "bob", "routed before the other fan-out has it")
+	require.Equal(t, seq, alice.next().Seq)
+	require.Eventually(t, func() bool { behind.mu.Lock(); defer behind.mu.Unlock(); return len(behind.links) > 0 }, patience, time.Millisecond)
+	close(still)
+	require.Equal(t, "ready", carol.next().Op)
+	seq = send(t, log, "ch_c", "bob", "for carol")
+	o := carol.next()
+	if o.Stream == "metadata" { // her join, where the instance was quick to go over
+		o = carol.next()
+	}
+	require.Equal(t, seq, o.Seq)
+	require.Equal(t, seq, send(t, log, "ch_c", "bob", "2")-1)
+	require.Equal(t, seq+1, carol.next().Seq)
+}
+
 func TestTooFarBehindTheLog(t *testing.T) {
 	srv := natstest.Start(t)
 	log := natstest.Connect(t, srv)
@@ -129,7 +165,7 @@ func TestSlowClient(t *testing.T) {
 	join(t, log, "ch_a", "carol")
 	f.settle()
 	reg := prometheus.NewRegistry()
-	i := startInstance(t, log, notification.Config{Instance: "n1", QueueEvents: 50, QueueBytes: 1 << 20, CloseTimeout: time.Minute, WriteTimeout: time.Minute, Registerer: reg})
+	i := startInstance(t, log, notification.Config{Instance: "n1", QueueEvents: 50, QueueBytes: 1 << 20, Registerer: reg})
 
 	dialer := &net.Dialer{}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

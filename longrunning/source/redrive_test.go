@@ -212,5 +212,5 @@ func TestPoisonDoesNotBlock(t *testing.T) {
 	assert.EqualValues(t, 11, s.taken()[30].Sequence)
 
 	publish(t, log, sent("ch_a", 30))
-	require.Eventually(t, func() bool { return s.count() == 32 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.count() == 32 }, patience, time.Millisecond)
 }

@@ -81,7 +81,7 @@ func (p running) interrupt(t *testing.T) int {
 	select {
 	case code := <-p.code:
 		return code
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process does not end")
 		return 0
 	}
@@ -113,7 +113,7 @@ func run(t *testing.T, environ ...string) running {
 		p.url = "http://127.0.0.1:" + n
 	case code := <-p.code:
 		t.Fatalf("exit code %d", code)
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process does not listen")
 	}
 	return p

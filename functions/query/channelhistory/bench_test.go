@@ -81,7 +81,7 @@ func fill(b *testing.B, log *nats.Log, view *sqlite.Messages, n, lag int) {
 	require.NoError(b, err)
 	defer c.Close()
 	for done := 0; done < n-lag; {
-		ds, err := c.Fetch(b.Context(), min(500, n-lag-done), 5*time.Second)
+		ds, err := c.Fetch(b.Context(), min(500, n-lag-done), time.Minute)
 		require.NoError(b, err)
 		require.NotEmpty(b, ds)
 		for _, d := range ds {
@@ -92,5 +92,5 @@ func fill(b *testing.B, log *nats.Log, view *sqlite.Messages, n, lag int) {
 	require.Eventually(b, func() bool {
 		applied, err := log.Applied(b.Context(), events.StreamMessages, events.ConsumerMessages)
 		return err == nil && applied >= uint64(n-lag)
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }

@@ -51,7 +51,7 @@ func acknowledge(t *testing.T, log *nats.Log, n int) {
 	require.NoError(t, err)
 	defer c.Close()
 	for done := 0; done < n; {
-		ds, err := c.Fetch(t.Context(), n, 5*time.Second)
+		ds, err := c.Fetch(t.Context(), n, time.Minute)
 		require.NoError(t, err)
 		require.NotEmpty(t, ds)
 		for _, d := range ds {
@@ -62,5 +62,5 @@ func acknowledge(t *testing.T, log *nats.Log, n int) {
 	require.Eventually(t, func() bool {
 		seq, err := log.Applied(t.Context(), events.StreamMessages, events.ConsumerSearch)
 		return err == nil && seq == uint64(n)
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }

@@ -100,7 +100,7 @@ func TestCluster(t *testing.T) {
 	}
 	cfg := nats.Config{
 		URL: strings.Join(urls, ","), User: "operator", Password: "secret-of-operator", CA: ca, Replicas: 3,
-		Logger: quiet, ConnectWait: 5 * time.Second, AckWait: 5 * time.Second,
+		Logger: quiet, ConnectWait: time.Minute, AckWait: time.Minute,
 	}
 	var operator *nats.Log
 	require.Eventually(t, func() (ok bool) { // once the nodes have elected a leader

@@ -57,13 +57,13 @@ func run(t *testing.T, conf string) *server.Server {
 	require.NoError(t, err)
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	require.True(t, srv.ReadyForConnections(30*time.Second))
+	require.True(t, srv.ReadyForConnections(time.Minute))
 	return srv
 }
 
 func open(t *testing.T, srv *server.Server, user string) *nats.Log {
 	t.Helper()
-	log, err := nats.Open(t.Context(), nats.Config{URL: srv.ClientURL(), User: user, Password: "secret-of-" + user, Logger: quiet, ConnectWait: 10 * time.Second})
+	log, err := nats.Open(t.Context(), nats.Config{URL: srv.ClientURL(), User: user, Password: "secret-of-" + user, Logger: quiet, ConnectWait: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = log.Close() })
 	return log
@@ -145,7 +145,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 				}
 				c, err := log.Consumer(ctx, nats.ConsumerConfig{Stream: stream, Name: consumer, Filters: filters})
 				require.NoError(t, err)
-				ds, err := c.Fetch(ctx, 1, 10*time.Second)
+				ds, err := c.Fetch(ctx, 1, time.Minute)
 				require.NoError(t, err)
 				if len(ds) > 0 { // the second time it may have been acknowledged
 					require.NoError(t, ds[0].InProgress())
@@ -157,7 +157,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			require.Eventually(t, func() bool {
 				applied, err := log.Applied(ctx, stream, consumer)
 				return err == nil && applied > 0
-			}, 10*time.Second, 10*time.Millisecond, "the server has the acknowledgement")
+			}, time.Minute, 10*time.Millisecond, "the server has the acknowledgement")
 		}
 	}
 	delivery := func(log *nats.Log) {
@@ -255,7 +255,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			select {
 			case frame := <-got:
 				require.Equal(t, "frame", frame)
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				require.Fail(t, "no frame came")
 			}
 		},

@@ -5,10 +5,14 @@ package natstest
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/nats/embedded"
 )
+
+// patience bounds every answer of the server: a busy machine may take long.
+const patience = time.Minute
 
 // Open starts a server and connects to it.
 func Open(t testing.TB) *nats.Log {
@@ -44,6 +48,7 @@ func connect(t testing.TB, cfg nats.Config) *nats.Log {
 	t.Helper()
 	cfg.Name = t.Name()
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.ConnectWait, cfg.AckWait, cfg.RequestTimeout = patience, patience, patience
 	log, err := nats.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

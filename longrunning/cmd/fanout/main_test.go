@@ -43,7 +43,7 @@ func TestRunsUntilASignal(t *testing.T) {
 			Stdout:  &out, Stderr: &out, Signals: signals,
 		}, run)
 	}()
-	require.Eventually(t, func() bool { return bytes.Contains([]byte(out.String()), []byte("fanout: ready")) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return bytes.Contains([]byte(out.String()), []byte("fanout: ready")) }, time.Minute, 10*time.Millisecond)
 	signals <- syscall.SIGTERM
 	require.Zero(t, <-code, out.String())
 }
