@@ -69,7 +69,7 @@ func removeShared() error {
 	return errors.Join(errs...)
 }
 
-func address(t testing.TB, p Product, opts ...Option) string {
+func address(t testing.TB, p Product) string {
 	t.Helper()
 	if a := existing(recipes[p]); a != "" {
 		return a
@@ -82,7 +82,7 @@ func address(t testing.TB, p Product, opts ...Option) string {
 	defer s.mu.Unlock()
 	if s.server == nil && s.err == nil {
 		if s.err = sweep(); s.err == nil {
-			s.server, s.err = start(context.Background(), p, opts) // outlives the test
+			s.server, s.err = start(context.Background(), p, nil) // outlives the test
 		}
 	}
 	if s.err != nil {
