@@ -9,6 +9,7 @@ import (
 
 	"github.com/chat-platform/chat/functions"
 	"github.com/chat-platform/chat/infra/cutoff"
+	"github.com/chat-platform/chat/infra/keycloak/admin"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -19,6 +20,7 @@ import (
 	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/issuer"
 	"github.com/chat-platform/chat/longrunning/fanout"
+	"github.com/chat-platform/chat/longrunning/identity"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
@@ -45,7 +47,9 @@ type Config struct {
 	Notification notification.Config
 	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
 	CutOffs      cutoff.Config
-	Redis        redis.Config // where limits and pages are kept; in the process if no URL is given
+	Keycloak     admin.Config    // whose events are watched, if it has a secret and Issuer is given
+	Identity     identity.Config // the watcher
+	Redis        redis.Config    // where limits and pages are kept; in the process if no URL is given
 	Pages        functions.PagesConfig
 }
 
@@ -72,7 +76,7 @@ func (c Config) Validate() error {
 	if c.NATSPort != 0 && !c.OwnLog {
 		return fmt.Errorf("NATS_PORT is %d, but the log is not the embedded one: NATS_URL is set", c.NATSPort)
 	}
-	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(), c.CutOffs.Validate())
+	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(), c.CutOffs.Validate(), c.Keycloak.Validate(), c.Identity.Validate())
 }
 
 // publicURL is where clients find the platform.
