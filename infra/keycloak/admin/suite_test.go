@@ -56,20 +56,20 @@ func suite(t *testing.T, w world) {
 	t.Run("all that cuts off", func(t *testing.T) {
 		c := client()
 		_, before := happened(t, c, start)
-		ann, bob := w.create(t, "ann"), w.create(t, "bob")
+		ann, bob := w.create(t, "dora"), w.create(t, "emil")
 		var want []events.UserCutOff
 		tell := func(user, session string, reason events.CutOffReason) {
 			want = append(want, events.UserCutOff{UserID: events.UserID(user), SessionID: session, Reason: reason})
 		}
-		session, logout := w.login(t, "ann")
+		session, logout := w.login(t, "dora")
 		logout(t)
 		tell(ann, session, events.CutOffLoggedOut)
-		session, _ = w.login(t, "ann")
+		session, _ = w.login(t, "dora")
 		w.endSession(t, session)
 		tell("", session, events.CutOffSessionEnded)
 		w.endSessions(t, ann)
 		tell(ann, "", events.CutOffLoggedOut)
-		w.rename(t, ann, "Anna")
+		w.rename(t, ann, "Dorothea")
 		w.setEnabled(t, ann, false)
 		tell(ann, "", events.CutOffDisabled)
 		w.setEnabled(t, ann, true)
