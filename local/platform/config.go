@@ -9,6 +9,7 @@ import (
 
 	"github.com/chat-platform/chat/functions"
 	"github.com/chat-platform/chat/infra/cutoff"
+	"github.com/chat-platform/chat/infra/keycloak/admin"
 	"github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
@@ -21,6 +22,7 @@ import (
 	"github.com/chat-platform/chat/local/issuer"
 	"github.com/chat-platform/chat/longrunning/archiver"
 	"github.com/chat-platform/chat/longrunning/fanout"
+	"github.com/chat-platform/chat/longrunning/identity"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
@@ -49,7 +51,9 @@ type Config struct {
 	Archiver     archiver.Config
 	Limits       ratelimit.Limits // none by default where the development issuer lets anybody in
 	CutOffs      cutoff.Config
-	Redis        redis.Config // where limits and pages are kept; in the process if no URL is given
+	Keycloak     admin.Config    // whose events are watched, if it has a secret and Issuer is given
+	Identity     identity.Config // the watcher
+	Redis        redis.Config    // where limits and pages are kept; in the process if no URL is given
 	Pages        functions.PagesConfig
 }
 
@@ -76,7 +80,8 @@ func (c Config) Validate() error {
 	if c.NATSPort != 0 && !c.OwnLog {
 		return fmt.Errorf("NATS_PORT is %d, but the log is not the embedded one: NATS_URL is set", c.NATSPort)
 	}
-	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(), c.CutOffs.Validate(), c.Segments.Validate(), c.Archiver.Validate())
+	return errors.Join(c.Log.Validate(), c.Messages.Validate(), c.Metadata.Validate(), c.Search.Validate(), c.Fanout.Validate(),
+		c.CutOffs.Validate(), c.Keycloak.Validate(), c.Identity.Validate(), c.Segments.Validate(), c.Archiver.Validate())
 }
 
 // publicURL is where clients find the platform.

@@ -7,8 +7,10 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/cutoff"
+	"github.com/chat-platform/chat/infra/keycloak/admin"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/process"
+	"github.com/chat-platform/chat/longrunning/identity"
 )
 
 // newCutOffs makes the set of those whose tokens are refused, which all front
@@ -19,6 +21,21 @@ func newCutOffs(cfg Config, p *process.Process) *cutoff.Set {
 	set := cutoff.New(c)
 	p.Ready("cut-offs", set.Ready)
 	return set
+}
+
+// newWatcher makes the watcher of the issuer, or none where there is no issuer to
+// watch.
+func newWatcher(cfg Config, p *process.Process, log *natslog.Log) (*identity.Watcher, error) {
+	if cfg.Issuer == "" || cfg.Keycloak.Secret == "" {
+		return nil, nil //nolint:nilnil // none is no fault
+	}
+	issuer, err := admin.New(cfg.Keycloak)
+	if err != nil {
+		return nil, err
+	}
+	c := cfg.Identity
+	c.Logger, c.Registerer = p.Log, p.Registry
+	return identity.New(log, issuer, c), nil
 }
 
 // loggedOut puts what the development issuer tells into the log, as the watcher

@@ -32,6 +32,7 @@ import (
 	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/longrunning/archiver"
 	"github.com/chat-platform/chat/longrunning/fanout"
+	"github.com/chat-platform/chat/longrunning/identity"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
 
@@ -95,12 +96,16 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 	}); err != nil {
 		return err
 	}
-	return run(ctx, cfg, p, public, log, router, sources)
+	watcher, err := newWatcher(cfg, p, log.Log)
+	if err != nil {
+		return err
+	}
+	return run(ctx, cfg, p, public, log, watcher, router, sources)
 }
 
 // run runs the parts. The public side ends first, then the sources and the
 // fan-out, which the clients' last messages still pass.
-func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *platformLog, r *router, sources sources) error {
+func run(ctx context.Context, cfg Config, p *process.Process, public net.Listener, log *platformLog, watcher *identity.Watcher, r *router, sources sources) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	behind, inner := errgroup.WithContext(inner)
@@ -108,6 +113,9 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 		behind.Go(func() error { return s.Run(inner) })
 	}
 	behind.Go(func() error { r.cutOffs.Run(inner, log); return nil })
+	if watcher != nil {
+		behind.Go(func() error { watcher.Run(inner); return nil })
+	}
 	fan := cfg.Fanout
 	fan.Logger, fan.Registerer = p.Log, p.Registry
 	fanOut := fanout.New(log, fan)

@@ -1,0 +1,42 @@
+package identity
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	told     *prometheus.CounterVec // reason
+	failures prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer, w *Watcher) *metrics {
+	m := &metrics{
+		told:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "chat_identity_cutoffs_total", Help: "Cut-offs that this process has put into the log."}, []string{"reason"}),
+		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "chat_identity_failures_total", Help: "Turns in which the issuer or the log could not be reached."}),
+	}
+	if r == nil {
+		return m
+	}
+	m.told, m.failures = register(r, m.told), register(r, m.failures)
+	register[prometheus.Collector](r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chat_identity_age_seconds", Help: "Time since the issuer's events were last read; −1 before the first time."}, func() float64 {
+		if at := w.answer.Load(); at != 0 {
+			return time.Since(time.Unix(0, at)).Seconds()
+		}
+		return -1
+	}))
+	return m
+}
+
+// register registers a collector, or gives the one that is there already.
+func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	var there prometheus.AlreadyRegisteredError
+	if err := r.Register(c); errors.As(err, &there) {
+		if old, ok := there.ExistingCollector.(C); ok {
+			return old
+		}
+	}
+	return c
+}
