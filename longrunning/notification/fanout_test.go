@@ -2,6 +2,7 @@ package notification_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -179,6 +180,7 @@ func (f *fanout) answer(m natslog.BusMessage) {
 	switch r := r.(type) {
 	case link.Attach:
 		a.Link = r.Link
+		maps.DeleteFunc(f.links, func(_ link.ID, o *outlet) bool { return o.instance == r.Instance })
 		f.links[r.Link] = &outlet{instance: r.Instance, keys: map[string]bool{}}
 	case link.Interest:
 		o := f.links[r.Link]
