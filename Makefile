@@ -77,7 +77,7 @@ rebuild: bin/chat ## rebuild views from the log, while the platform serves or no
 .PHONY: test
 test: ## every test that needs nothing but Go (PKG=./events T=TestName)
 	@$(if $(CC_FOUND),,echo "no C compiler: the race detector stays off";)
-	$(TESTENV) $(GO) test $(RACE) -timeout 10m $(if $(T),-run '$(T)') $(PROFILE) $(PKG)
+	$(TESTENV) $(GO) test $(RACE) -timeout 20m $(if $(T),-run '$(T)') $(PROFILE) $(PKG)
 
 .PHONY: cover
 cover: ## tests with coverage, and the gate: 80 % of every package
