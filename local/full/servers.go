@@ -80,6 +80,7 @@ func (c Config) environ() []variable {
 		{"ELASTICSEARCH_REPLICAS", "0"}, // there is one node
 		{"REDIS_URL", fmt.Sprintf("redis://127.0.0.1:%d", c.Redis)},
 		{"OIDC_ISSUER", fmt.Sprintf("http://localhost:%d/realms/%s", c.Keycloak, cmp.Or(c.Realm.Name, "chat"))},
+		{"CHAT_WATCHER_SECRET", cmp.Or(c.Realm.WatcherSecret, realm.DevelopmentSecret)},
 	}
 }
 

@@ -30,6 +30,9 @@ var development []byte
 // MinSecret is the fewest bytes of a client's secret outside development.
 const MinSecret = 16
 
+// DevelopmentSecret is that of the services' clients in the development realm.
+const DevelopmentSecret = "development"
+
 // Config is what differs between deployments.
 type Config struct {
 	Name          string `env:"CHAT_REALM" envDefault:"chat"`                // of the realm; the end of its issuer's URL

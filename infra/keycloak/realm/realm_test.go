@@ -103,7 +103,7 @@ func TestDevelopment(t *testing.T) {
 	require.Equal(t, "S256", clients["chat"].Attributes["pkce.code.challenge.method"], "the rest of the client stays")
 	require.False(t, clients["chat"].DirectAccessGrantsEnabled)
 	require.True(t, clients["chat-tools"].DirectAccessGrantsEnabled)
-	require.Equal(t, "development", *clients["chat-watcher"].Secret)
+	require.Equal(t, realm.DevelopmentSecret, *clients["chat-watcher"].Secret)
 	people := map[string]string{}
 	for _, u := range f.Users {
 		if len(u.Credentials) > 0 {
