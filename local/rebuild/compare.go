@@ -28,7 +28,7 @@ const attempts = 5
 func (j job) compare(ctx context.Context, next stores.View, result *Result) error {
 	pending := map[events.ChannelID]bool(nil) // all
 	for attempt := 1; ; attempt++ {
-		applied, err := j.applied(ctx)
+		applied, err := j.caughtUp(ctx)
 		if err != nil {
 			return err
 		}
@@ -65,6 +65,22 @@ func (j job) compare(ctx context.Context, next stores.View, result *Result) erro
 			return nil
 		}
 		pending = differ
+	}
+}
+
+// caughtUp gives the live generation some time to have what was copied, so that
+// they can be compared, and tells how far it is.
+func (j job) caughtUp(ctx context.Context) (uint64, error) {
+	for until := time.Now().Add(patience); ; {
+		applied, err := j.applied(ctx)
+		if err != nil || j.Alone || applied >= j.claim.now().Through || time.Now().After(until) {
+			return applied, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 
@@ -129,9 +145,13 @@ func (j job) expected(ctx context.Context, through uint64) (sums, error) {
 	return e.Sums(), nil
 }
 
-// moved are the channels of which the log has events after a sequence.
+// moved are the channels of which events after a sequence may have replaced
+// records: none of messages, which stay as they are.
 func (j job) moved(ctx context.Context, after uint64) (map[events.ChannelID]bool, error) {
 	moved := map[events.ChannelID]bool{}
+	if j.view.Stream == events.StreamMessages {
+		return moved, nil
+	}
 	last, err := j.Log.LastSequence(ctx, j.view.Stream)
 	if err != nil {
 		return nil, err

@@ -341,7 +341,11 @@ func TestANewGenerationThatDiffers(t *testing.T) {
 	s.publish(t, talk(t, "ch_a", 30)...)
 	v := s.serve(t)
 	s.applied(t)
-	r := s.rebuilder(nil)
+	r := s.rebuilder(func(r rebuild.Report) {
+		if r.Progress != nil && r.Progress.Phase == "comparing" { // traffic excuses nothing
+			s.publish(t, said(t, "ch_a", "meanwhile"))
+		}
+	})
 	r.Log = &forgetful{Log: s.log}
 	_, err := r.Run(t.Context(), views.All()[:1])
 	require.ErrorIs(t, err, rebuild.ErrDiffers)
@@ -349,10 +353,11 @@ func TestANewGenerationThatDiffers(t *testing.T) {
 	require.Equal(t, 1, s.state(t, "messages").Live)
 	page, err := v.messages.History(t.Context(), events.HistoryQuery{Channel: "ch_a", Limit: 100})
 	require.NoError(t, err)
-	require.Len(t, page.Messages, 30)
+	require.GreaterOrEqual(t, len(page.Messages), 30)
 	results, err := s.rebuilder(nil).Run(t.Context(), views.All()[:1])
 	require.NoError(t, err)
 	require.False(t, results[0].Completed)
+	s.applied(t)
 	s.holds(t, views.All()[0], 3)
 	assert.NoFileExists(t, filepath.Join(s.dir, "messages.2.db"))
 }
