@@ -105,7 +105,7 @@ func TestOpenBySeveral(t *testing.T) {
 	require.True(t, outdated)
 	c.Generation = 2
 	next := open(t, c)
-	t.Cleanup(func() { require.NoError(t, open(t, c).Drop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(func() { require.NoError(t, next.Drop(context.WithoutCancel(t.Context()))) })
 	outdated, err = next.Outdated(t.Context())
 	require.NoError(t, err)
 	require.False(t, outdated, "the next generation")
