@@ -25,7 +25,7 @@ import (
 const (
 	channels = 4
 	talkers  = 20 // each is in every channel
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 	step     = 50 * time.Millisecond
 	tooLong  = 20 * time.Second // for one answer; functions give up after 10 s by themselves
 )
