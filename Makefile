@@ -70,8 +70,8 @@ load: bin/chat ## send at a steady rate, measure sends and deliveries (RATE=1000
 	@bin/chat load -url '$(URL)' -rate '$(or $(RATE),1000)' -for '$(or $(FOR),20s)'
 
 .PHONY: rebuild
-rebuild: bin/chat ## drop the embedded stores and rebuild them from the log, to equal checksums (DATA_DIR=)
-	@bin/chat rebuild
+rebuild: bin/chat ## rebuild views from the log, while the platform serves or not (V=messages|metadata|search|all, DATA_DIR=)
+	@bin/chat rebuild '$(or $(V),all)'
 
 ##@ Test
 .PHONY: test
@@ -93,7 +93,7 @@ test-integration: ## adapters and platform against the real servers, in containe
 
 .PHONY: test-outage
 test-outage: ## each server killed for a minute under traffic, and nothing lost (OUTAGE=60s, T=TestOutages/Redis)
-	$(TESTENV) $(GO) test $(RACE) -tags integration -v -timeout 30m $(if $(T),-run '$(T)') ./local/outage/
+	$(TESTENV) $(GO) test $(RACE) -tags integration -v -timeout 45m $(if $(T),-run '$(T)') ./local/outage/
 
 .PHONY: test-e2e
 test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and the JavaScript CloudEvents client
@@ -102,7 +102,11 @@ test-e2e: bin/chat functions ## journeys on the page in headless Chromium, and t
 .PHONY: test-e2e-keycloak
 test-e2e-keycloak: bin/chat functions ## the same journeys, by people who log in at a real Keycloak (container, or KEYCLOAK_URL=)
 	@cd local/e2e && npm ci --silent --no-fund --no-audit
-	$(GO) test -tags e2e -count=1 -timeout 30m ./local/e2e
+	$(GO) test -tags e2e -count=1 -timeout 45m ./local/e2e
+
+.PHONY: test-full
+test-full: bin/chat functions ## journeys and a corpus replay on all real servers, in containers of their own
+	@.ci/full
 
 .PHONY: test-func
 test-func: bin/chat functions ## `func invoke` against a function started as a plain process

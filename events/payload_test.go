@@ -151,6 +151,19 @@ func TestChecksum(t *testing.T) {
 		require.NoError(t, reversed.Add(63-i))
 	}
 	assert.Equal(t, whole.String(), reversed.String())
+
+	for cut := range 64 {
+		var left, right events.Checksum
+		for i := range 64 {
+			half := &left
+			if i >= cut {
+				half = &right
+			}
+			require.NoError(t, half.Add(i))
+		}
+		left.Merge(right)
+		assert.Equal(t, whole, left)
+	}
 }
 
 func FuzzDecodeMessageSent(f *testing.F) {

@@ -96,6 +96,17 @@ func (c *Checksum) Add(record any) error {
 	return nil
 }
 
+// Merge adds what another checksum counts.
+func (c *Checksum) Merge(o Checksum) {
+	lo := c.lo + o.lo
+	c.hi += o.hi
+	if lo < c.lo {
+		c.hi++
+	}
+	c.lo = lo
+	c.Count += o.Count
+}
+
 func (c Checksum) String() string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], c.hi)

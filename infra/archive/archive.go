@@ -69,6 +69,19 @@ func Covered(segments []Segment, after uint64) uint64 {
 	return after
 }
 
+// Chain gives the fewest segments that cover what follows after, up to the first
+// hole.
+func Chain(segments []Segment, after uint64) (chain []Segment) {
+	for {
+		s, ok := best(segments, after+1)
+		if !ok {
+			return chain
+		}
+		chain = append(chain, s)
+		after = s.Last
+	}
+}
+
 // covering gives the segment that has sequence seq and reaches furthest.
 func (a *Archive) covering(ctx context.Context, stream, id string, seq uint64) (Segment, error) {
 	a.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -40,10 +41,15 @@ func (s *Store) call(ctx context.Context, op operation, subject string, f func(c
 	defer span.End()
 	err := errClosed
 	if !s.closed.Load() {
-		err = f(traced)
+		if err = s.there(traced, op); err == nil {
+			err = f(traced)
+		}
 	}
 	if err != nil {
 		err = kindOf(ctx, err, s.closed.Load())
+	}
+	if err == nil || errors.Is(err, events.ErrUnavailable) {
+		s.away.Store(err != nil)
 	}
 	s.metrics.seconds.WithLabelValues(op.label, result(err)).Observe(time.Since(start).Seconds())
 	if err == nil {
@@ -53,6 +59,21 @@ func (s *Store) call(ctx context.Context, op operation, subject string, f func(c
 		span.SetStatus(codes.Error, result(err))
 	}
 	return fmt.Errorf("%s%s in metadata store %s: %w", op.words, subject, s.db.Name(), err)
+}
+
+// awayTimeout is how long a call waits for a primary that the one before has
+// waited for in vain.
+const awayTimeout = time.Second
+
+// there asks for a sign of life, shortly, where the last call got none: an
+// election is waited for once and not by every call of an outage.
+func (s *Store) there(ctx context.Context, op operation) error {
+	if !s.away.Load() || op == opPing {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, awayTimeout)
+	defer cancel()
+	return s.client.Ping(ctx, readpref.Primary())
 }
 
 // metrics are shared by all stores of a process that use the same registerer.

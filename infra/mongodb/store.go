@@ -21,6 +21,7 @@ type Store struct {
 	suffix  string // of the collections' names
 	metrics *metrics
 	closed  atomic.Bool
+	away    atomic.Bool // the last call found no server
 }
 
 // Open connects and creates the indexes that are missing, which takes a while on

@@ -130,7 +130,7 @@ func (s *Server) awaitAnew(ctx context.Context) error {
 		return fmt.Errorf("read its log: %w", err)
 	}
 	said := strings.Count(string(b), line.Log)
-	s.container.WaitingFor = wait.ForAll(wait.ForLog(line.Log).WithOccurrence(said + 1)).WithDeadline(startWait)
+	s.container.WaitingFor = wait.ForLog(line.Log).WithOccurrence(said + 1).WithStartupTimeout(startWait)
 	return nil
 }
 

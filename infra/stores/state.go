@@ -36,6 +36,7 @@ type State struct {
 	Building int `json:"building,omitempty"`
 	Retiring int `json:"retiring,omitempty"`
 	Dropping int `json:"dropping,omitempty"`
+	Last     int `json:"last,omitempty"` // the highest number that was ever given away: none is used twice
 
 	Builder string `json:"builder,omitempty"` // who works on the rebuild; nobody if empty
 	Beat    uint64 `json:"beat,omitempty"`    // goes up while it does

@@ -35,6 +35,11 @@ func findCompose(ctx context.Context, cfg Config, environ map[string]string) (*c
 	for _, v := range cfg.ports() {
 		c.env = append(c.env, v.name+"="+v.value)
 	}
+	realms, err := cfg.realmDir()
+	if err != nil {
+		return nil, err
+	}
+	c.env = append(c.env, "FULL_REALM_DIR="+realms)
 	if _, err := exec.LookPath("docker"); err != nil {
 		return nil, errors.New("docker is missing, and the servers run in containers: install Docker, or run the platform without servers")
 	}

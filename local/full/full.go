@@ -8,6 +8,7 @@
 package full
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/keycloak/realm"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/local/platform"
 )
@@ -27,20 +29,24 @@ const usage = `usage: chat full [COMMAND]
   clean     remove the servers and their data
 
 FULL_PROJECT names the set of containers and volumes, FULL_…_PORT their ports on
-127.0.0.1, …_IMAGE their images, FULL_WAIT how long to wait for them.
+127.0.0.1, …_IMAGE their images, FULL_WAIT how long to wait for them. People log in
+at Keycloak, in the development realm, which is imported once.
 `
 
 // Config of the servers. The platform's settings are its own.
 type Config struct {
 	Project string        `env:"FULL_PROJECT" envDefault:"chat-full"`
 	DataDir string        `env:"DATA_DIR" envDefault:"data/full"` // of the platform: what is not on the servers
-	Wait    time.Duration `env:"FULL_WAIT" envDefault:"5m"`       // for all servers to be ready
+	Wait    time.Duration `env:"FULL_WAIT" envDefault:"10m"`      // for all servers to be ready
 
 	NATS          uint16 `env:"FULL_NATS_PORT" envDefault:"4222"`
 	Cassandra     uint16 `env:"FULL_CASSANDRA_PORT" envDefault:"9042"`
 	MongoDB       uint16 `env:"FULL_MONGODB_PORT" envDefault:"27017"`
 	Elasticsearch uint16 `env:"FULL_ELASTICSEARCH_PORT" envDefault:"9200"`
 	Redis         uint16 `env:"FULL_REDIS_PORT" envDefault:"6379"`
+	Keycloak      uint16 `env:"FULL_KEYCLOAK_PORT" envDefault:"8081"`
+
+	Realm realm.Config
 }
 
 // Run is the command.
@@ -50,6 +56,7 @@ func Run(ctx context.Context, p *process.Process) error {
 	if err := p.Config(&cfg); err != nil {
 		return err
 	}
+	cfg.Realm.Development = true // everything is on this machine
 	switch command {
 	case "":
 		return run(ctx, cfg, p)
@@ -81,6 +88,7 @@ func run(ctx context.Context, cfg Config, p *process.Process) error {
 	if err := up(ctx, cfg, p, p.Stdout); err != nil {
 		return err
 	}
+	fmt.Fprintf(p.Stdout, "Log in as alice, bob or carol, password %s; more people at http://localhost:%d (admin, admin).\n", cmp.Or(cfg.Realm.DemoPassword, "chat"), cfg.Keycloak)
 	if err := platform.Run(ctx, p); err != nil {
 		return err
 	}
@@ -101,6 +109,9 @@ func up(ctx context.Context, cfg Config, p *process.Process, out io.Writer) erro
 	}
 	all, err := servers(cfg, p)
 	if err != nil {
+		return err
+	}
+	if err := cfg.writeRealm(); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nThe servers, by %s:\n", c)

@@ -39,7 +39,7 @@ func engine(t *testing.T, names map[string]string) (calls func() string) {
 func chat(t *testing.T, args []string, environ ...string) (code int, out, errs string) {
 	t.Helper()
 	env := []string{"PATH=" + os.Getenv("PATH"), "DATA_DIR=" + t.TempDir(), "FULL_WAIT=300ms", "LOG_LEVEL=ERROR"}
-	for _, name := range []string{"NATS", "CASSANDRA", "MONGODB", "ELASTICSEARCH", "REDIS"} {
+	for _, name := range []string{"NATS", "CASSANDRA", "MONGODB", "ELASTICSEARCH", "REDIS", "KEYCLOAK"} {
 		env = append(env, "FULL_"+name+"_PORT="+strconv.Itoa(free(t)))
 	}
 	var o, e bytes.Buffer

@@ -1,20 +1,26 @@
 package full
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/chat-platform/chat/infra/keycloak/realm"
 	natslog "github.com/chat-platform/chat/infra/nats"
+	"github.com/chat-platform/chat/infra/oidc"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/infra/redis"
 	"github.com/chat-platform/chat/infra/stores"
 	"github.com/chat-platform/chat/infra/stores/messages"
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
+	"github.com/chat-platform/chat/local/datadir"
 )
 
 // server is one service of compose.yaml.
@@ -31,11 +37,36 @@ func (c Config) ports() []variable {
 	var all []variable
 	for name, port := range map[string]uint16{
 		"FULL_NATS_PORT": c.NATS, "FULL_CASSANDRA_PORT": c.Cassandra, "FULL_MONGODB_PORT": c.MongoDB,
-		"FULL_ELASTICSEARCH_PORT": c.Elasticsearch, "FULL_REDIS_PORT": c.Redis,
+		"FULL_ELASTICSEARCH_PORT": c.Elasticsearch, "FULL_REDIS_PORT": c.Redis, "FULL_KEYCLOAK_PORT": c.Keycloak,
 	} {
 		all = append(all, variable{name, strconv.Itoa(int(port))})
 	}
 	return all
+}
+
+// realmDir is what Keycloak imports from.
+func (c Config) realmDir() (string, error) { return filepath.Abs(filepath.Join(c.DataDir, "realm")) }
+
+// writeRealm writes the file for Keycloak, whose user is another one.
+func (c Config) writeRealm() error {
+	b, err := realm.JSON(c.Realm)
+	if err != nil {
+		return err
+	}
+	dir, err := c.realmDir()
+	if err == nil {
+		err = datadir.Open(c.DataDir)
+	}
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755) //nolint:gosec // read by another user; DATA_DIR above it is closed
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "realm.json"), b, 0o644) //nolint:gosec // likewise
+	}
+	if err != nil {
+		return fmt.Errorf("the realm's file for keycloak: %w", err)
+	}
+	return nil
 }
 
 // environ is what makes a platform run on the servers.
@@ -48,6 +79,7 @@ func (c Config) environ() []variable {
 		{"STORE_SEARCH", "elasticsearch"}, {"ELASTICSEARCH_URL", fmt.Sprintf("http://127.0.0.1:%d", c.Elasticsearch)},
 		{"ELASTICSEARCH_REPLICAS", "0"}, // there is one node
 		{"REDIS_URL", fmt.Sprintf("redis://127.0.0.1:%d", c.Redis)},
+		{"OIDC_ISSUER", fmt.Sprintf("http://localhost:%d/realms/%s", c.Keycloak, cmp.Or(c.Realm.Name, "chat"))},
 	}
 }
 
@@ -63,6 +95,7 @@ func servers(cfg Config, p *process.Process) ([]server, error) {
 		Metadata metadata.Config
 		Search   search.Config
 		Redis    redis.Config
+		Issuer   string `env:"OIDC_ISSUER"`
 	}
 	if err := p.Config(&c); err != nil {
 		return nil, err
@@ -78,6 +111,7 @@ func servers(cfg Config, p *process.Process) ([]server, error) {
 		{"mongodb", cfg.MongoDB, probe(func(ctx context.Context) (stores.Opened, error) { return metadata.Open(ctx, c.Metadata, host) })},
 		{"elasticsearch", cfg.Elasticsearch, probe(func(ctx context.Context) (stores.Opened, error) { return search.Open(ctx, c.Search, host) })},
 		{"redis", cfg.Redis, probe(func(ctx context.Context) (stores.Opened, error) { return redis.Open(ctx, c.Redis) })},
+		{"keycloak", cfg.Keycloak, func(ctx context.Context) error { return oidc.New(oidc.Config{Issuer: c.Issuer}).Ping(ctx) }},
 	}, nil
 }
 

@@ -103,7 +103,8 @@ func run(ctx context.Context, cfg Config, fx fixture, dir string, out, log io.Wr
 		return t.AccessToken, nil
 	}
 
-	fn, err := start(ctx, cfg, log, "NATS_URL="+server.ClientURL(), "OIDC_ISSUER="+issuerURL, "OIDC_AUDIENCE="+audience, "DATA_DIR="+dir)
+	fn, err := start(ctx, cfg, log, "NATS_URL="+server.ClientURL(), "OIDC_ISSUER="+issuerURL, "OIDC_AUDIENCE="+audience, "DATA_DIR="+dir,
+		"STORE_MESSAGES=sqlite", "STORE_METADATA=sqlite", "STORE_SEARCH=sqlite", "REDIS_URL=") // whatever else runs on this machine
 	if err != nil {
 		return err
 	}

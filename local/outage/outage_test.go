@@ -63,6 +63,16 @@ func TestOutages(t *testing.T) {
 		require.NotZero(t, passed)
 		require.NotZero(t, refused, "limits hold in the process")
 	})
+	t.Run("Keycloak", func(t *testing.T) {
+		keycloak := servertest.Start(t, servertest.ProductKeycloak)
+		t.Setenv("KEYCLOAK_URL", keycloak.Address())
+		s := talk(t, cfg, withRealm)
+		late := s.lateComers(t)
+		s.without(t, keycloak, (*servertest.Server).Kill, func() { late.come(t) })
+		late.login(t)
+		s.verify(t)
+		s.requireServed(t, during, latest, first, search, list, ready)
+	})
 	t.Run("NATS", func(t *testing.T) {
 		log := servertest.Start(t, servertest.ProductNATS)
 		s := talk(t, cfg, onLog(log), refusalsAllowed)

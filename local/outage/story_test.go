@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/keycloak/keycloaktest"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/servertest"
 	"github.com/chat-platform/chat/local/client"
@@ -24,7 +25,7 @@ import (
 const (
 	channels = 4
 	talkers  = 20 // each is in every channel
-	patience = 2 * time.Minute
+	patience = 5 * time.Minute
 	step     = 50 * time.Millisecond
 	tooLong  = 20 * time.Second // for one answer; functions give up after 10 s by themselves
 )
@@ -45,11 +46,15 @@ func (p phase) String() string { return [...]string{"before", "during", "after"}
 type story struct {
 	cfg      settings
 	environ  []string
+	more     []string // of options
 	platform *platformtest.Platform
 	log      *natslog.Log
 	lines    []string
 	channels []events.ChannelID
 	talkers  []*client.Client
+
+	realm *keycloaktest.Realm      // nil: the development issuer
+	ids   map[string]events.UserID // of people whose name is not their id
 
 	refusals bool // sends may be refused for now, and connections end
 	phase    atomic.Int32
@@ -87,6 +92,7 @@ func talk(t *testing.T, cfg settings, opts ...option) *story {
 	if s.environ == nil {
 		s.environ = platformtest.OnServers(t)
 	}
+	s.environ = append(s.environ, s.more...)
 	s.environ = append(s.environ, "RATE_LIMIT_SEND=20/1s burst 40", "RATE_LIMIT_READ=100/1s burst 200")
 	text, err := corpus.Open("")
 	require.NoError(t, err)
@@ -102,7 +108,7 @@ func talk(t *testing.T, cfg settings, opts ...option) *story {
 	var users []events.UserID
 	for i := range talkers {
 		s.talkers = append(s.talkers, owner.As(fmt.Sprintf("talker-%d", i)))
-		users = append(users, events.UserID(s.talkers[i].User()))
+		users = append(users, s.id(s.talkers[i]))
 	}
 	for i := range channels {
 		id := events.ChannelID(fmt.Sprintf("ch_%d", i))
@@ -114,8 +120,8 @@ func talk(t *testing.T, cfg settings, opts ...option) *story {
 	for i, c := range s.talkers {
 		s.busy.Go(func() { s.speak(t.Context(), c, i) })
 	}
-	for i := range 4 {
-		s.busy.Go(func() { s.read(t.Context(), owner.As(fmt.Sprintf("talker-%d", i)), i) })
+	for i, c := range s.talkers[:4] {
+		s.busy.Go(func() { s.read(t.Context(), c, i) })
 	}
 	s.busy.Go(func() { s.visit(t.Context(), owner.As("visitor"), owner.As("guest")) })
 	t.Cleanup(func() {
@@ -142,7 +148,18 @@ func (s *story) client(t *testing.T, user string) *client.Client {
 	t.Helper()
 	c, err := client.New(s.platform.URL, user)
 	require.NoError(t, err)
+	if s.realm != nil {
+		return c.WithPassword(keycloaktest.Password)
+	}
 	return c
+}
+
+// id is whom the platform takes the client's user for.
+func (s *story) id(c *client.Client) events.UserID {
+	if id, ok := s.ids[c.User()]; ok {
+		return id
+	}
+	return events.UserID(c.User())
 }
 
 // without is the outage: kill ends the server, and things go on. What is given

@@ -76,7 +76,7 @@ func (s *story) post(ctx context.Context, c *client.Client, channel events.Chann
 		SentAt time.Time        `json:"sent_at"`
 	}
 	status, err := c.Do(ctx, http.MethodPost, "/v1/channels/"+string(channel)+"/messages", in, &receipt)
-	return events.Message{Seq: receipt.Seq, MessageSent: events.MessageSent{ID: receipt.ID, ChannelID: channel, AuthorID: events.UserID(c.User()),
+	return events.Message{Seq: receipt.Seq, MessageSent: events.MessageSent{ID: receipt.ID, ChannelID: channel, AuthorID: s.id(c),
 		Text: text, ClientID: id, SentAt: receipt.SentAt}}, status, err
 }
 

@@ -37,8 +37,12 @@ func listenInternal(ctx context.Context, file string) (*internal, error) {
 }
 
 // serve begins to serve, and then says where.
-func (i *internal) serve(writers *functions.Mux, admin http.Handler) error {
-	writers.Handle("/admin/", i.guard(admin))
+func (i *internal) serve(writers *functions.Mux, admin map[string]http.Handler) error {
+	writers.Handle("/admin/", i.guard(functions.NotFound))
+	for path, h := range admin {
+		writers.Handle(path, i.guard(h))
+		writers.Handle(path+"/", i.guard(h))
+	}
 	i.server = &http.Server{Handler: writers, ReadHeaderTimeout: headerTimeout}
 	go func() { _ = i.server.Serve(i.ln) }()
 	if err := os.Remove(i.file); err != nil && !errors.Is(err, os.ErrNotExist) { // of one that was killed, perhaps readable to others

@@ -17,6 +17,8 @@ import (
 	"github.com/chat-platform/chat/infra/stores/metadata"
 	"github.com/chat-platform/chat/infra/stores/search"
 	"github.com/chat-platform/chat/local/datadir"
+	"github.com/chat-platform/chat/local/rebuild"
+	viewsof "github.com/chat-platform/chat/local/views"
 )
 
 // platformLog is the log, with what the platform holds for it.
@@ -104,6 +106,16 @@ func openViews(ctx context.Context, cfg Config, p *process.Process, log *natslog
 	}
 	v.search, err = search.Open(ctx, cfg.Search, host)
 	return v, err
+}
+
+// newRebuilds makes what rebuilds views for an operator.
+func newRebuilds(ctx context.Context, cfg Config, p *process.Process, log *natslog.Log) *rebuild.Service {
+	return rebuild.NewService(ctx, p.Log, func(report func(rebuild.Report)) *rebuild.Rebuilder {
+		return &rebuild.Rebuilder{
+			Log: log, Views: viewsof.Config{Messages: cfg.Messages, Metadata: cfg.Metadata, Search: cfg.Search},
+			Host: stores.Host{Name: p.Name + " rebuild", Log: p.Log, Registerer: p.Registry}, Report: report, Logger: p.Log,
+		}
+	})
 }
 
 func (v *views) close() error {

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/deadletters"
+	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/longrunning/fanout"
 	"github.com/chat-platform/chat/longrunning/notification"
 )
@@ -84,7 +86,12 @@ func Run(ctx context.Context, p *process.Process) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := inside.serve(writers, deadletters.Handler(deadletters.NewDirect(log, sources.redriver, p.Log), p.Log)); err != nil {
+	rebuilds := newRebuilds(ctx, cfg, p, log.Log)
+	defer rebuilds.Close()
+	if err := inside.serve(writers, map[string]http.Handler{
+		deadletters.Path: deadletters.Handler(deadletters.NewDirect(log, sources.redriver, p.Log), p.Log),
+		rebuild.Path:     rebuilds,
+	}); err != nil {
 		return err
 	}
 	return run(ctx, cfg, p, public, log, router, sources)

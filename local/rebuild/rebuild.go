@@ -1,203 +1,232 @@
-// Package rebuild makes the embedded stores anew from the log (I4).
+// Package rebuild makes views anew from the log (I4), while the platform serves.
 //
-// Each view is built in a file beside the live one, by the writer function that
-// feeds it in service, from the log's first event to its last. Then the two are
-// compared and the new file takes the old one's place, in one rename. An
-// interrupted rebuild leaves the live file as it was. The platform must be
-// stopped: the log's folder is used by one process at a time, and says so.
+// The next generation of a view is built beside the live one: announced, so that
+// every writer writes it as well; filled from the log, by the writer function that
+// feeds it in service; compared, with what the log says and with the live one; then
+// readers change over, writers leave the old one, and it is removed. Between the
+// steps all processes get a lease's time to learn of them ([stores.Lease]).
+//
+// Where it stands is kept in the log, with the view's state ([stores.State]). One
+// that was interrupted, however, is continued by the next one; of two at once the
+// second is refused.
 package rebuild
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"github.com/chat-platform/chat/events"
-	natslog "github.com/chat-platform/chat/infra/nats"
-	"github.com/chat-platform/chat/infra/nats/embedded"
 	"github.com/chat-platform/chat/infra/stores"
-	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/views"
 )
 
-// ErrDiffers is the error of a view that was up to date and holds other content
-// than the log says.
-var ErrDiffers = errors.New("the rebuilt view differs from the one that it replaces")
+// ErrDiffers is the error of a new generation that holds other content than the
+// log says. It does not go live; the next rebuild makes it anew.
+var ErrDiffers = errors.New("the rebuilt view differs from the log")
 
-// Result is a rebuilt view.
-type Result struct {
-	View          string
-	Events        int                                  // of the log that went in
-	Refused       int                                  // events that the writer refuses: they are dead letters in service too
-	Before, After map[events.ChannelID]events.Checksum // Before is nil where there was no store
-	UpToDate      bool                                 // the old view had applied the whole log
-	Took          time.Duration
+// Log is what is needed of the log; *nats.Log is one.
+type Log interface {
+	stores.Register
+	LastSequence(ctx context.Context, stream string) (uint64, error)
+	Applied(ctx context.Context, stream, consumer string) (uint64, error)
+	Range(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error
 }
 
-// Equal tells whether the rebuilt view holds what the old one held.
-func (r Result) Equal() bool {
-	if len(r.Before) != len(r.After) {
-		return false
-	}
-	for c, sum := range r.Before {
-		if r.After[c] != sum {
-			return false
-		}
-	}
-	return true
+// Rebuilder rebuilds views.
+type Rebuilder struct {
+	Log    Log
+	Views  views.Config
+	Host   stores.Host  // its Lease is that of all who use the views
+	Alone  bool         // nobody else uses log and stores: nothing has to be waited for
+	Report func(Report) // called with what happens, by one at a time; may be nil
+	Logger *slog.Logger // slog.Default if nil
+	mu     sync.Mutex   // for Report
 }
 
-// Run rebuilds every view of the data folder and prints the checksums to out.
-func Run(ctx context.Context, dir string, out io.Writer) ([]Result, error) {
-	if _, err := os.Stat(filepath.Join(dir, datadir.Log)); err != nil {
-		return nil, fmt.Errorf("rebuild: %s holds no log: %w", dir, err)
+// Run rebuilds views one after the other. It ends with the first that fails.
+func (r *Rebuilder) Run(ctx context.Context, vs []views.View) ([]Result, error) {
+	if r.Logger == nil {
+		r.Logger = slog.Default()
 	}
-	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(dir, datadir.Log)})
-	if err != nil {
-		return nil, fmt.Errorf("rebuild (is the platform still running?): %w", err)
+	if r.Host.Lease <= 0 {
+		r.Host.Lease = stores.Lease
 	}
-	defer server.Shutdown()
-	log, err := natslog.Open(ctx, natslog.Config{InProcess: server})
-	if err != nil {
-		return nil, fmt.Errorf("rebuild: %w", err)
-	}
-	defer log.Close()
-
-	var results []Result
-	var differing error
-	for _, v := range views.All() {
-		r, err := rebuild(ctx, v, log, dir, out)
+	results := make([]Result, 0, len(vs))
+	for _, v := range vs {
+		result, err := r.rebuild(ctx, v)
 		if err != nil {
 			return results, fmt.Errorf("rebuild %s: %w", v.Name, err)
 		}
-		results = append(results, r)
-		if r.UpToDate && r.Before != nil && !r.Equal() {
-			differing = errors.Join(differing, fmt.Errorf("%s: %w", v.Name, ErrDiffers))
-		}
-		r.print(out)
+		results = append(results, result)
+		r.report(Report{Result: &result})
 	}
-	return results, differing
+	return results, nil
 }
 
-func rebuild(ctx context.Context, v views.View, log *natslog.Log, dir string, out io.Writer) (Result, error) {
-	r := Result{View: v.Name}
+func (r *Rebuilder) report(report Report) {
+	if r.Report == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Report(report)
+}
+
+// job is one view's rebuild.
+type job struct {
+	*Rebuilder
+	view  views.View
+	claim *claim
+}
+
+func (r *Rebuilder) rebuild(ctx context.Context, v views.View) (result Result, err error) {
+	c, ctx, err := take(ctx, r.Log, v.Name, r.Host.Lease/2, r.Alone)
+	if err != nil {
+		return Result{}, err
+	}
+	defer c.release() //nolint:contextcheck // also when ctx has ended
 	started := time.Now()
-	last, err := log.LastSequence(ctx, v.Stream)
-	if err != nil {
-		return r, err
+	j := job{r, v, c}
+	result = Result{View: v.Name}
+	if s := c.now(); s.Retiring != 0 || s.Dropping != 0 { // one that was interrupted
+		result.Completed = s.Retiring != 0 || s.Dropping < s.Live // after its switch
+		err = j.finish(ctx, &result)
 	}
-	applied, err := log.Applied(ctx, v.Stream, v.Consumer)
-	if err != nil {
-		return r, err
-	}
-	r.UpToDate = applied >= last
-	live := filepath.Join(dir, v.File)
-	if r.Before, err = checksums(ctx, v, live); err != nil {
-		return r, err
-	}
-	beside := live + ".rebuild"
-	if err := remove(beside); err != nil {
-		return r, err
-	}
-	store, write, err := v.OpenFile(ctx, beside)
-	if err != nil {
-		return r, err
-	}
-	err = feed(ctx, v, log, write, last, out, &r)
-	if err == nil {
-		r.After, err = store.Checksums(ctx, stores.All)
-	}
-	if err = errors.Join(err, store.Close()); err != nil {
-		return r, errors.Join(err, remove(beside))
-	}
-	for _, leftover := range []string{live + "-wal", live + "-shm"} { // they belong to the file that goes
-		if err := os.Remove(leftover); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return r, err
+	if err == nil && !result.Completed {
+		if err = j.build(ctx, &result); err == nil {
+			err = j.finish(ctx, &result)
 		}
 	}
-	if err := os.Rename(beside, live); err != nil {
-		return r, err
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
 	}
-	r.Took = time.Since(started)
-	return r, nil
+	result.Generation, result.Took = c.now().Live, time.Since(started)
+	return result, err
 }
 
-// checksums of the live file; none where it is gone. The old file is closed
-// afterwards, so that nothing of it waits in a write-ahead log.
-func checksums(ctx context.Context, v views.View, path string) (map[events.ChannelID]events.Checksum, error) {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	store, _, err := v.OpenFile(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	sums, err := store.Checksums(ctx, stores.All)
-	return sums, errors.Join(err, store.Close())
-}
-
-func remove(path string) error {
-	for _, p := range []string{path, path + "-wal", path + "-shm"} {
-		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
+// build makes the next generation, or goes on with it, up to the switch.
+func (j job) build(ctx context.Context, result *Result) (err error) {
+	if j.claim.now().Building == 0 {
+		if err := j.begin(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-const batchSize = 1000
-
-// feed hands the log's events up to last to the writer.
-func feed(ctx context.Context, v views.View, log *natslog.Log, write views.Write, last uint64, out io.Writer, r *Result) error {
-	if last == 0 {
-		return nil
-	}
-	bar := progressbar.NewOptions64(int64(last), progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(fmt.Sprintf("%-10s", v.Name)),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"), progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionSetRenderBlankState(true),
-		progressbar.OptionOnCompletion(func() { fmt.Fprintln(out) }))
-	batch := make([]events.Event, 0, batchSize)
-	flush := func() error {
-		refused, err := views.Apply(ctx, write, batch)
-		r.Events, r.Refused = r.Events+len(batch), r.Refused+refused
-		batch = batch[:0]
-		return err
-	}
-	err := log.Range(ctx, v.Stream, nil, 1, last, func(e events.Event) error {
-		batch = append(batch, e)
-		if len(batch) < batchSize {
-			return nil
+	if j.claim.now().Through == 0 {
+		if err := j.learned(ctx); err != nil {
+			return err
 		}
-		_ = bar.Set64(int64(e.Sequence))
-		return flush()
-	})
-	if err == nil {
-		err = flush()
+		last, err := j.Log.LastSequence(ctx, j.view.Stream)
+		if err != nil {
+			return err
+		}
+		if err := j.claim.change(ctx, func(s *stores.State) { s.Through = last }); err != nil {
+			return err
+		}
 	}
+	next, write, err := j.open(ctx, j.claim.now().Building, true)
 	if err != nil {
 		return err
 	}
-	return bar.Finish()
+	defer func() { err = errors.Join(err, next.Close()) }()
+	began := time.Now()
+	if err = j.copy(ctx, write, result); err != nil {
+		return err
+	}
+	result.Copying = time.Since(began)
+	if err = j.compare(ctx, next, result); err != nil {
+		if errors.Is(err, ErrDiffers) { // not to be gone on with
+			return errors.Join(err, j.claim.change(ctx, func(s *stores.State) { s.Dropping, s.Building, s.Through, s.Copied = s.Building, 0, 0, 0 }))
+		}
+		return err
+	}
+	return j.claim.change(ctx, func(s *stores.State) {
+		if s.Building != 0 { // else it is done already
+			s.Retiring, s.Live, s.Building, s.Through, s.Copied = s.Live, s.Building, 0, 0, 0
+		}
+	})
 }
 
-func (r Result) print(out io.Writer) {
-	verdict := "differs from before"
-	switch {
-	case r.Equal():
-		verdict = "equal before and after"
-	case r.Before == nil:
-		verdict = "there was no store before"
-	case !r.UpToDate:
-		verdict = "the store before lagged behind the log"
+// begin makes an empty generation and announces it: from now on writers write it.
+func (j job) begin(ctx context.Context) error {
+	state := j.claim.now()
+	number := max(state.Live, state.Last) + 1
+	next, _, err := j.open(ctx, number, true)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(out, "%-10s %d events in %s (%.0f/s), %d refused: %s\n", r.View, r.Events, r.Took.Round(time.Millisecond), float64(r.Events)/r.Took.Seconds(), r.Refused, verdict)
-	for _, c := range sorted(r.After) {
-		fmt.Fprintf(out, "  %-24s before %s  after %s\n", c, show(r.Before, c), show(r.After, c))
+	err = next.Reset(ctx) // of what is left there from before
+	if err = errors.Join(err, next.Close()); err != nil {
+		return err
 	}
+	return j.claim.change(ctx, func(s *stores.State) { s.Building, s.Last, s.Through, s.Copied = number, number, 0, 0 })
+}
+
+// finish goes from the switch to the end.
+func (j job) finish(ctx context.Context, result *Result) error {
+	if j.claim.now().Retiring != 0 {
+		if err := j.learned(ctx); err != nil { // readers
+			return err
+		}
+		if err := j.claim.change(ctx, func(s *stores.State) {
+			if s.Retiring != 0 {
+				s.Dropping, s.Retiring = s.Retiring, 0
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	number := j.claim.now().Dropping
+	if number == 0 {
+		return nil
+	}
+	if err := j.learned(ctx); err != nil { // writers
+		return err
+	}
+	j.progress("removing the old generation", 0, 0, 0)
+	if err := j.drop(ctx, number); err != nil {
+		if ctx.Err() != nil || errors.Is(err, events.ErrUnavailable) {
+			return err
+		}
+		// One that cannot even be opened, a damaged file say.
+		j.Logger.Warn("rebuild: an old generation has to be removed by hand", "view", j.view.Name, "generation", number, "error", err)
+		result.Left = err.Error()
+	}
+	return j.claim.change(ctx, func(s *stores.State) { s.Dropping = 0 })
+}
+
+func (j job) drop(ctx context.Context, number int) error {
+	old, _, err := j.open(ctx, number, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(old.Drop(ctx), old.Close())
+}
+
+func (j job) open(ctx context.Context, generation int, bulk bool) (stores.View, views.Write, error) {
+	host := j.Host
+	host.Views, host.Bulk = nil, bulk
+	return j.view.Generation(ctx, j.Views, host, generation)
+}
+
+// learned waits until all who use the view know its state, or do not use it.
+func (j job) learned(ctx context.Context) error {
+	if j.Alone {
+		return ctx.Err()
+	}
+	wait := j.Host.Lease + j.Host.Lease/4
+	j.progress(fmt.Sprintf("%s for all to learn of it", wait.Round(100*time.Millisecond)), 0, 0, 0)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
+	}
+}
+
+func (j job) progress(phase string, from, done, total uint64) {
+	j.report(Report{Progress: &Progress{View: j.view.Name, Phase: phase, From: from, Done: done, Total: total}})
 }

@@ -3,13 +3,13 @@ package rebuild_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,267 +17,342 @@ import (
 
 	"github.com/chat-platform/chat/events"
 	natslog "github.com/chat-platform/chat/infra/nats"
-	"github.com/chat-platform/chat/infra/nats/embedded"
-	"github.com/chat-platform/chat/infra/sqlite"
 	"github.com/chat-platform/chat/infra/stores"
-	"github.com/chat-platform/chat/local/datadir"
 	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/local/views"
 )
 
-// open opens the log of a data folder; close it before the rebuild.
-func open(t *testing.T, dir string) (log *natslog.Log, closeLog func()) {
-	t.Helper()
-	server, err := embedded.Start(embedded.Config{Dir: filepath.Join(dir, datadir.Log)})
-	require.NoError(t, err)
-	t.Cleanup(server.Shutdown)
-	log, err = natslog.Open(t.Context(), natslog.Config{InProcess: server})
-	require.NoError(t, err)
-	return log, func() {
-		require.NoError(t, log.Close())
-		server.Shutdown()
+// All views are rebuilt while writers write and readers read, and no reader ever
+// misses what had been applied when it began.
+func TestWhileThePlatformServes(t *testing.T) {
+	s := newStage(t)
+	s.publish(t, append(talk(t, "ch_a", 1500), talk(t, "ch_b", 1500)...)...)
+	v := s.serve(t)
+	s.applied(t)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var traffic sync.WaitGroup
+	var mu sync.Mutex
+	var sent, members []uint64 // sequences in ch_a
+	traffic.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			es := []events.Event{said(t, "ch_a", "hello again"), said(t, "ch_b", "hello there"), joined(t, "ch_a", events.UserID(fmt.Sprint("user ", i)))}
+			acks, errs := s.log.PublishAll(ctx, es, nil)
+			if errors.Join(errs...) != nil {
+				continue
+			}
+			mu.Lock()
+			sent, members = append(sent, acks[0].Seq), append(members, acks[2].Seq)
+			mu.Unlock()
+		}
+	})
+	reads := [3]atomic.Int64{}
+	for i, read := range []func() (map[uint64]bool, error){
+		func() (map[uint64]bool, error) {
+			page, err := v.messages.History(ctx, events.HistoryQuery{Channel: "ch_a", Limit: 1_000_000})
+			return seqs(page.Messages, func(m events.Message) uint64 { return m.Seq }), err
+		},
+		func() (map[uint64]bool, error) {
+			ms, err := v.metadata.MembersOf(ctx, "ch_a", "", 1_000_000)
+			return seqs(ms, func(m events.Member) uint64 { return m.Seq }), err
+		},
+		func() (map[uint64]bool, error) {
+			page, err := v.search.SearchMessages(ctx, events.SearchQuery{Text: "again", Channels: []events.ChannelID{"ch_a"}, Limit: 1_000_000})
+			return seqs(page.Hits, func(h events.Hit) uint64 { return h.Message.Seq }), err
+		},
+	} {
+		view := views.All()[i]
+		traffic.Go(func() {
+			for ctx.Err() == nil {
+				applied, err := s.log.Applied(ctx, view.Stream, view.Consumer)
+				if err != nil {
+					continue
+				}
+				mu.Lock()
+				known := sent
+				if view.Name == "metadata" {
+					known = members
+				}
+				mu.Unlock()
+				there, err := read()
+				if err != nil {
+					if !errors.Is(err, events.ErrUnavailable) && ctx.Err() == nil {
+						t.Errorf("read %s: %v", view.Name, err)
+					}
+					continue
+				}
+				for _, seq := range known {
+					if seq <= applied && !there[seq] {
+						t.Errorf("%s: %d is missing, though all up to %d was applied", view.Name, seq, applied)
+						return
+					}
+				}
+				reads[i].Add(1)
+			}
+		})
 	}
-}
-
-func event(t *testing.T, typ, subject string, payload any) events.Event {
-	t.Helper()
-	data, err := json.Marshal(payload)
-	require.NoError(t, err)
-	return events.Event{ID: "evt_" + string(events.NewClientID()), Source: "/test", Type: typ, Subject: subject, Data: data}
-}
-
-// talk is a channel in which ann says n things.
-func talk(t *testing.T, channel events.ChannelID, n int) []events.Event {
-	t.Helper()
-	es := []events.Event{
-		event(t, events.TypeChannelCreated, events.ChannelSubject(channel), events.ChannelCreated{ID: channel, Name: "C", Visibility: events.Public, CreatedBy: "ann"}),
-		event(t, events.TypeMemberJoined, events.MemberSubject(channel, "ann"), events.MemberJoined{ChannelID: channel, UserID: "ann", Role: events.RoleOwner}),
-	}
-	for i := range n {
-		client := events.NewClientID()
-		m := events.MessageSent{ID: events.NewMessageID("ann", channel, client), ChannelID: channel, AuthorID: "ann", Text: fmt.Sprint("number ", i), ClientID: client}
-		es = append(es, event(t, events.TypeMessageSent, events.MessageSubject(channel), m))
-	}
-	return es
-}
-
-// seed makes a data folder as a platform leaves it that has stored everything
-// but what comes late.
-func seed(t *testing.T, now, late []events.Event) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	log, closeLog := open(t, dir)
-	defer closeLog()
-	_, errs := log.PublishAll(t.Context(), now, nil)
-	require.NoError(t, errors.Join(errs...))
-	for _, v := range views.All() {
-		_, err := v.CatchUp(t.Context(), log, dir)
-		require.NoError(t, err)
-	}
-	_, errs = log.PublishAll(t.Context(), late, nil)
-	require.NoError(t, errors.Join(errs...))
-	return dir
-}
-
-// content is a view file's bytes, or its absence.
-func content(t *testing.T, dir, file string) string {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, file))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "absent"
-	}
-	require.NoError(t, err)
-	return string(b)
-}
-
-// leftovers are files in the folder that a finished rebuild does not leave.
-func leftovers(t *testing.T, dir string) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.db?*"))
-	require.NoError(t, err)
-	return files
-}
-
-func TestEqual(t *testing.T) {
-	dir := seed(t, append(talk(t, "ch_a", 1100), talk(t, "ch_b", 3)...), nil)
-	var first []rebuild.Result
-	for range 2 { // what was rebuilt can be rebuilt
+	for generation := 2; generation <= 3; generation++ { // what was rebuilt can be rebuilt
 		var out bytes.Buffer
-		results, err := rebuild.Run(t.Context(), dir, &out)
+		printer := rebuild.NewPrinter(&out)
+		results, err := s.rebuilder(printer.Print).Run(t.Context(), views.All())
 		require.NoError(t, err)
-		require.Len(t, results, 3)
-		for i, want := range []struct {
-			view   string
-			events int
-			a, b   uint64 // records
-		}{{"messages", 1103, 1100, 3}, {"metadata", 4, 2, 2}, {"search", 1103, 1100, 3}} {
-			r := results[i]
-			assert.Equal(t, want.view, r.View)
-			assert.Equal(t, want.events, r.Events)
-			assert.True(t, r.Equal() && r.UpToDate, want.view)
-			assert.Zero(t, r.Refused)
-			assert.Equal(t, want.a, r.After["ch_a"].Count, want.view)
-			assert.Equal(t, want.b, r.After["ch_b"].Count, want.view)
+		for _, r := range results {
+			assert.True(t, r.Equal(), "%s: %+v", r.View, r)
+			assert.Equal(t, generation, r.Generation)
+			assert.Zero(t, r.Refused+r.InMotion)
 		}
-		said := out.String()
-		assert.Equal(t, 3, strings.Count(said, "equal before and after"), said)
-		assert.Contains(t, said, fmt.Sprintf("before %s  after %[1]s", results[0].After["ch_a"]))
-		assert.Empty(t, leftovers(t, dir))
-		if first != nil {
-			assert.Equal(t, first[0].After, results[0].After)
-		}
-		first = results
+		assert.Equal(t, 3, strings.Count(out.String(), "equal before and after"), out.String())
+	}
+	stop()
+	traffic.Wait()
+	s.applied(t)
+	for i, view := range views.All() {
+		s.holds(t, view, 3)
+		assert.Positive(t, reads[i].Load(), view.Name)
+		assert.NoFileExists(t, filepath.Join(s.dir, view.File))
+		assert.NoFileExists(t, filepath.Join(s.dir, view.Name+".2.db"))
+	}
+	t.Logf("%d messages and joins each meanwhile, %d, %d and %d reads", len(sent), reads[0].Load(), reads[1].Load(), reads[2].Load())
+}
+
+func seqs[T any](all []T, seq func(T) uint64) map[uint64]bool {
+	m := make(map[uint64]bool, len(all))
+	for _, one := range all {
+		m[seq(one)] = true
+	}
+	return m
+}
+
+// mortal is a log whose process may die: nothing that it writes gets through any
+// more, not even that it has ended.
+type mortal struct {
+	*natslog.Log
+	dead atomic.Bool
+}
+
+func (m *mortal) WriteView(ctx context.Context, view string, data []byte, revision uint64) (uint64, error) {
+	if m.dead.Load() {
+		return 0, events.ErrUnavailable
+	}
+	return m.Log.WriteView(ctx, view, data, revision)
+}
+
+// Wherever a rebuild ends early, by Ctrl-C or by death, the next one goes on.
+func TestInterruptedAnywhere(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) {
+			s := newStage(t)
+			s.publish(t, talk(t, "ch_a", 2500)...)
+			v := s.serve(t)
+			s.applied(t)
+			view := views.All()[0]
+			seen := map[string]bool{}
+			var generation int
+			for step := 0; ; step++ {
+				log := &mortal{Log: s.log}
+				ctx, cancel := context.WithCancel(t.Context())
+				n, last := 0, ""
+				r := s.rebuilder(func(report rebuild.Report) {
+					p := report.Progress
+					if p == nil || p.Phase == last && p.Phase != "copying" {
+						return
+					}
+					last = p.Phase
+					if n++; n == step+1 {
+						seen[p.Phase] = true
+						log.dead.Store(killed)
+						cancel()
+					}
+				})
+				r.Log = log
+				results, err := r.Run(ctx, []views.View{view})
+				ended := ctx.Err() != nil
+				cancel()
+				if !ended {
+					require.NoError(t, err)
+					generation = results[0].Generation
+					break // it has fewer steps
+				}
+				before := s.state(t, view.Name)
+				require.Equal(t, killed, before.Builder != "", "%v", err)
+				s.publish(t, said(t, "ch_a", "meanwhile"))
+				if err != nil {
+					results, err = s.rebuilder(nil).Run(t.Context(), []views.View{view})
+					require.NoError(t, err, "step %d", step)
+				}
+				require.Len(t, results, 1)
+				s.applied(t)
+				generation = s.state(t, view.Name).Live
+				s.holds(t, view, generation)
+				if before.Copied > 0 && before.Building != 0 {
+					require.Equal(t, before.Copied, results[0].From, "it goes on where it was")
+				}
+				page, err := v.messages.History(t.Context(), events.HistoryQuery{Channel: "ch_a", Limit: 10_000})
+				require.NoError(t, err)
+				require.Len(t, page.Messages, 2500+step+1)
+			}
+			s.holds(t, view, generation)
+			for _, phase := range []string{"copying", "comparing", "removing the old generation"} {
+				require.True(t, seen[phase], "%s: %v", phase, seen)
+			}
+		})
 	}
 }
 
-func TestMissingStore(t *testing.T) {
-	dir := seed(t, talk(t, "ch_a", 3), nil)
+// Of two at once the second is refused.
+func TestTwoAtOnce(t *testing.T) {
+	s := newStage(t)
+	s.publish(t, talk(t, "ch_a", 100)...)
+	s.serve(t)
+	s.applied(t)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	first := make(chan error, 1)
+	go func() {
+		_, err := s.rebuilder(func(r rebuild.Report) {
+			if r.Progress != nil && r.Progress.Phase == "copying" {
+				once.Do(func() { close(begun); <-goOn })
+			}
+		}).Run(t.Context(), views.All()[:1])
+		first <- err
+	}()
+	<-begun
+	_, err := s.rebuilder(nil).Run(t.Context(), views.All()[:1])
+	require.ErrorIs(t, err, events.ErrConflict)
+	require.ErrorContains(t, err, "a rebuild of messages is under way")
+	assert.NotContains(t, err.Error(), "\n")
+	close(goOn)
+	require.NoError(t, <-first)
+	s.holds(t, views.All()[0], 2)
+}
+
+// One that seemed to be dead and was only slow stops when it finds another there.
+func TestTakenOver(t *testing.T) {
+	s := newStage(t)
+	s.publish(t, talk(t, "ch_a", 100)...)
+	s.serve(t)
+	s.applied(t)
+	log := &mortal{Log: s.log}
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	first := make(chan error, 1)
+	go func() {
+		r := s.rebuilder(func(r rebuild.Report) {
+			if r.Progress != nil && r.Progress.Phase == "comparing" {
+				once.Do(func() { close(begun); <-goOn })
+			}
+		})
+		r.Log = log
+		_, err := r.Run(t.Context(), views.All()[:1])
+		first <- err
+	}()
+	<-begun
+	log.dead.Store(true)
+	_, err := s.rebuilder(nil).Run(t.Context(), views.All()[:1])
+	require.NoError(t, err)
+	log.dead.Store(false)
+	close(goOn)
+	require.ErrorIs(t, <-first, events.ErrConflict)
+	s.holds(t, views.All()[0], 2)
+}
+
+// A store that somebody has emptied is found out, and whole again.
+func TestEmptiedStores(t *testing.T) {
+	s := newStage(t)
+	s.publish(t, append(talk(t, "ch_a", 30), talk(t, "ch_b", 3)...)...)
+	s.serve(t)
+	s.applied(t)
 	for _, v := range views.All() {
-		require.NoError(t, os.Remove(filepath.Join(dir, v.File)))
+		store, _, err := v.Generation(t.Context(), s.cfg, stores.Host{}, 1)
+		require.NoError(t, err)
+		require.NoError(t, store.Reset(t.Context()))
+		require.NoError(t, store.Close())
 	}
+	s.publish(t, said(t, "ch_a", "after that"))
+	s.applied(t)
 	var out bytes.Buffer
-	results, err := rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err, "a store that is gone differs from nothing")
-	require.Len(t, results, 3)
-	assert.Equal(t, 3, strings.Count(out.String(), "there was no store before"), out.String())
+	results, err := s.rebuilder(rebuild.NewPrinter(&out).Print).Run(t.Context(), views.All())
+	require.NoError(t, err)
+	for _, r := range results {
+		assert.False(t, r.Equal(), r.View)
+		assert.Equal(t, 2, r.Differing(), r.View)
+	}
+	assert.Equal(t, 3, strings.Count(out.String(), "differed from it in 2 of 2 channels"), out.String())
 	assert.Contains(t, out.String(), "before -")
-	assert.EqualValues(t, 3, results[0].After["ch_a"].Count)
-	results, err = rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err)
-	assert.True(t, results[0].Equal())
-}
-
-func TestLaggingStore(t *testing.T) {
-	dir := seed(t, talk(t, "ch_a", 3), talk(t, "ch_b", 2))
-	var out bytes.Buffer
-	results, err := rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err, "it is no fault to lag")
-	assert.Equal(t, 3, strings.Count(out.String(), "lagged behind the log"), out.String())
-	for _, r := range results {
-		assert.False(t, r.UpToDate || r.Equal())
-		assert.Equal(t, r.Before["ch_a"], r.After["ch_a"])
-		assert.Zero(t, r.Before["ch_b"])
-		assert.EqualValues(t, 2, r.After["ch_b"].Count)
-	}
-	_, err = rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err)
-}
-
-// What no writer takes is counted, and changes nothing.
-func TestPoison(t *testing.T) {
-	es := talk(t, "ch_a", 3)
-	poison := func(subject, typ string) events.Event { return event(t, typ, subject, map[string]any{"text": 7}) }
-	es = append(es[:4], append([]events.Event{poison(events.MessageSubject("ch_a"), events.TypeMessageSent), poison(events.ChannelSubject("ch_z"), events.TypeChannelCreated)}, es[4:]...)...)
-	dir := seed(t, es, nil)
-	var out bytes.Buffer
-	results, err := rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err)
-	for _, r := range results {
-		assert.Equal(t, 1, r.Refused, r.View)
-		assert.True(t, r.Equal(), r.View)
-	}
-	assert.EqualValues(t, 3, results[0].After["ch_a"].Count)
-	assert.Contains(t, out.String(), "1 refused: equal before and after")
-}
-
-// A store that holds something else than the log is found out and replaced.
-func TestDifferingStore(t *testing.T) {
-	dir := seed(t, talk(t, "ch_a", 3), nil)
-	store, err := sqlite.OpenMessages(t.Context(), filepath.Join(dir, stores.MessagesFile))
-	require.NoError(t, err)
-	client := events.NewClientID()
-	forged := events.Message{Seq: 99, MessageSent: events.MessageSent{ID: events.NewMessageID("eve", "ch_a", client), ChannelID: "ch_a", AuthorID: "eve", Text: "never said", ClientID: client}}
-	require.NoError(t, store.PutMessages(t.Context(), []events.Message{forged}))
-	require.NoError(t, store.Close())
-
-	var out bytes.Buffer
-	results, err := rebuild.Run(t.Context(), dir, &out)
-	require.ErrorIs(t, err, rebuild.ErrDiffers)
-	require.ErrorContains(t, err, "messages")
-	assert.NotContains(t, err.Error(), "search")
-	assert.Contains(t, out.String(), "differs from before")
-	assert.EqualValues(t, 4, results[0].Before["ch_a"].Count)
-	assert.EqualValues(t, 3, results[0].After["ch_a"].Count)
-	_, err = rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err)
-}
-
-// canceller ends a context when something is written that holds a word.
-type canceller struct {
-	word   string
-	cancel func()
-}
-
-func (c *canceller) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), c.word) {
-		c.cancel()
-	}
-	return len(p), nil
-}
-
-// A rebuild that is interrupted while it builds a view leaves that view as it
-// was; those before it are done.
-func TestInterrupted(t *testing.T) {
-	dir := seed(t, talk(t, "ch_a", 3), talk(t, "ch_b", 100))
-	before := map[string]string{}
 	for _, v := range views.All() {
-		before[v.File] = content(t, dir, v.File)
+		s.holds(t, v, 2)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	results, err := rebuild.Run(ctx, dir, &canceller{word: "search ", cancel: cancel})
-	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "rebuild search")
-	require.Len(t, results, 2)
-	assert.NotEqual(t, before[stores.MessagesFile], content(t, dir, stores.MessagesFile))
-	assert.Equal(t, before[stores.SearchFile], content(t, dir, stores.SearchFile), "untouched")
-	assert.Empty(t, leftovers(t, dir))
-
-	// What a killed rebuild left lying there is no part of the next one.
-	beside := filepath.Join(dir, stores.SearchFile+".rebuild")
-	for _, end := range []string{"", "-wal", "-shm"} {
-		require.NoError(t, os.WriteFile(beside+end, []byte("half a file"), 0o600))
-	}
-	results, err = rebuild.Run(t.Context(), dir, &bytes.Buffer{})
-	require.NoError(t, err)
-	assert.EqualValues(t, 100, results[2].After["ch_b"].Count)
-	assert.Empty(t, leftovers(t, dir))
 }
 
-func TestEmptyLog(t *testing.T) {
-	dir := seed(t, nil, nil)
+// Where nobody serves, nothing has to be waited for, and a store that nobody can
+// read is replaced too.
+func TestAlone(t *testing.T) {
+	s := newStage(t)
+	s.publish(t, talk(t, "ch_a", 3)...)
+	s.publish(t, event(t, events.TypeMessageSent, events.MessageSubject("ch_a"), map[string]any{"text": 7}), event(t, events.TypeChannelCreated, events.ChannelSubject("ch_z"), 7))
+	file := filepath.Join(s.dir, views.All()[0].File)
+	require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("not a database. "), 300), 0o600))
 	var out bytes.Buffer
-	results, err := rebuild.Run(t.Context(), dir, &out)
-	require.NoError(t, err, out.String())
-	require.Len(t, results, 3)
+	r := s.rebuilder(rebuild.NewPrinter(&out).Print)
+	r.Alone = true
+	results, err := r.Run(t.Context(), views.All())
+	require.NoError(t, err)
+	assert.Contains(t, results[0].LiveError, file)
+	assert.Contains(t, results[0].Left, file)
+	assert.Contains(t, out.String(), "removed by hand")
+	assert.Contains(t, out.String(), "could not be read")
+	assert.True(t, results[1].Lags)
+	assert.Contains(t, out.String(), "lagged behind it in 1 of 1 channels")
+	for i, v := range views.All() {
+		assert.Equal(t, 1, results[i].Refused, v.Name)
+		s.holds(t, v, 2)
+	}
+
+	empty := newStage(t)
+	r = empty.rebuilder(nil)
+	r.Alone = true
+	results, err = r.Run(t.Context(), views.All())
+	require.NoError(t, err)
 	for _, r := range results {
-		assert.Empty(t, r.After)
+		assert.True(t, r.Equal())
+		assert.Empty(t, r.Channels)
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	t.Run("no platform was here", func(t *testing.T) {
-		dir := t.TempDir()
-		_, err := rebuild.Run(t.Context(), dir, &bytes.Buffer{})
-		require.ErrorIs(t, err, fs.ErrNotExist)
-		require.ErrorContains(t, err, dir+" holds no log")
-		assert.Empty(t, leftovers(t, dir))
+// forgetful is a log that leaves out an event the first time that it is read.
+type forgetful struct {
+	*natslog.Log
+	left atomic.Bool
+}
+
+func (l *forgetful) Range(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error {
+	return l.Log.Range(ctx, stream, filters, from, to, func(e events.Event) error {
+		if e.Sequence == 7 && !l.left.Swap(true) {
+			return nil
+		}
+		return f(e)
 	})
-	t.Run("a platform that runs", func(t *testing.T) {
-		dir := t.TempDir()
-		_, closeLog := open(t, dir)
-		defer closeLog()
-		_, err := rebuild.Run(t.Context(), dir, &bytes.Buffer{})
-		require.ErrorContains(t, err, "is the platform still running?")
-		require.ErrorContains(t, err, dir)
-		assert.NotContains(t, err.Error(), "\n")
-	})
-	t.Run("a store that cannot be read", func(t *testing.T) {
-		dir := seed(t, talk(t, "ch_a", 1), nil)
-		file := filepath.Join(dir, stores.MessagesFile)
-		require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("not a database. "), 300), 0o600))
-		_, err := rebuild.Run(t.Context(), dir, &bytes.Buffer{})
-		require.ErrorContains(t, err, "rebuild messages")
-		require.ErrorContains(t, err, file)
-	})
+}
+
+// What is not as the log says does not go live.
+func TestANewGenerationThatDiffers(t *testing.T) {
+	s := newStage(t)
+	s.publish(t, talk(t, "ch_a", 30)...)
+	v := s.serve(t)
+	s.applied(t)
+	r := s.rebuilder(nil)
+	r.Log = &forgetful{Log: s.log}
+	_, err := r.Run(t.Context(), views.All()[:1])
+	require.ErrorIs(t, err, rebuild.ErrDiffers)
+	require.ErrorContains(t, err, "channel ch_a")
+	require.Equal(t, 1, s.state(t, "messages").Live)
+	page, err := v.messages.History(t.Context(), events.HistoryQuery{Channel: "ch_a", Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, page.Messages, 30)
+	results, err := s.rebuilder(nil).Run(t.Context(), views.All()[:1])
+	require.NoError(t, err)
+	require.False(t, results[0].Completed)
+	s.holds(t, views.All()[0], 3)
+	assert.NoFileExists(t, filepath.Join(s.dir, "messages.2.db"))
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/chat-platform/chat/local/corpus"
 	"github.com/chat-platform/chat/local/invoke"
 	"github.com/chat-platform/chat/local/load"
-	"github.com/chat-platform/chat/local/rebuild"
 	"github.com/chat-platform/chat/local/replay"
 )
 
@@ -43,23 +42,6 @@ func parse(p *process.Process, fs *flag.FlagSet) (help bool, err error) {
 		return false, events.Invalid("unknown_argument", "", "%s takes no argument %q; %s %s -h names the flags", fs.Name(), fs.Arg(0), p.Name, fs.Name())
 	}
 	return false, nil
-}
-
-// Rebuild rebuilds the stores of DATA_DIR.
-func Rebuild(ctx context.Context, p *process.Process) error {
-	var cfg struct {
-		DataDir string `env:"DATA_DIR" envDefault:"data"`
-	}
-	if err := p.Config(&cfg); err != nil {
-		return err
-	}
-	fs := flag.NewFlagSet("rebuild", flag.ContinueOnError)
-	fs.StringVar(&cfg.DataDir, "data", cfg.DataDir, "data folder of a platform that does not run")
-	if help, err := parse(p, fs); help || err != nil {
-		return err
-	}
-	_, err := rebuild.Run(ctx, cfg.DataDir, p.Stdout)
-	return err
 }
 
 // login is how the tools log in. The development issuer asks for no password;

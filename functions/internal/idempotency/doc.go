@@ -26,8 +26,9 @@
 // after P is harmless if the first event after P is younger than W-3M, for then
 // the log's de-duplication knows them all. Otherwise the view is behind, and the
 // channel's own tail of the log after P is read in its stead, if it is not too
-// long; if it is, the answer is "unavailable, try again". A rebuild has to reset
-// the consumer's position before it empties the view; then one that begins
-// between the two readings shows, for the position is asked for again after the
-// view was read, and the lower one counts.
+// long; if it is, the answer is "unavailable, try again". A rebuild
+// fills another generation of the view and never empties the live one; whoever
+// does empty it has to reset the consumer's position before. That shows too, for
+// the position is asked for again after the view was read, and the lower one
+// counts.
 package idempotency

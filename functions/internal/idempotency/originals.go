@@ -86,7 +86,7 @@ func (o *Originals) Find(ctx context.Context, wanted map[events.ChannelID][]even
 	if err != nil {
 		return nil, err
 	}
-	applied := min(before, after) // a rebuild that has just begun shows as a step back
+	applied := min(before, after) // a view that is being emptied shows as a step back
 	next, err := o.log.Tail(ctx, "messages.>", applied+1, 1)
 	if err != nil {
 		return nil, fmt.Errorf("first message after %d: %w", applied, err)

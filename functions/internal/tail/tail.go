@@ -8,8 +8,10 @@
 // the view was whole, what was accepted before the query began is in it, and the
 // log need not be read at all.
 //
-// Who drops a view's content resets its consumer first, and waits for queries
-// that know the old position to end (seconds), or they find holes.
+// A rebuild keeps to that: it fills another generation of the view, and readers
+// change over when that has all that was acknowledged. Who drops a live view's
+// content resets its consumer first, and waits for queries that know the old
+// position to end (seconds), or they find holes.
 //
 // The tail is bounded ([MaxEvents], [MaxBytes]). Where it is longer, the reader
 // learns up to which sequence nothing is missing and must not show anything

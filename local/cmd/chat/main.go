@@ -16,7 +16,7 @@ const usage = `usage: chat COMMAND [flags]
 
   run       the platform, until Ctrl-C (DATA_DIR, PORT and every other setting by environment)
   full      the platform on all real servers, which it starts in containers
-  rebuild   rebuild the embedded stores from the log
+  rebuild   rebuild views from the log, while the platform serves or not
   replay    send a corpus to a running platform, and verify it
   load      send at a steady rate to a running platform, and measure
   invoke    post a fixture to one function started alone

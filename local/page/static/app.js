@@ -79,7 +79,8 @@ function run(session, config) {
     }
     show(channel ?? null);
     if (channel) await timeline.open(id, Number(seq) || undefined);
-    if (channel && !seq) composer.focus();
+    // Somebody who went on to another field while the messages came stays there.
+    if (channel && !seq && !document.activeElement?.matches('input, textarea')) composer.focus();
   }
 
   function show(channel) {
