@@ -179,27 +179,27 @@ func (s *Switching[S]) write(ctx context.Context, f func(context.Context, S) err
 		if err != nil {
 			return err
 		}
-		todo := slices.DeleteFunc(state.Written(), func(g int) bool { return slices.Contains(done, g) })
-		if len(todo) == 0 {
+		pending := slices.DeleteFunc(state.Written(), func(g int) bool { return slices.Contains(done, g) })
+		if len(pending) == 0 {
 			return nil
 		}
-		if len(todo) == 1 {
-			err = s.writeOne(ctx, todo[0], f)
+		if len(pending) == 1 {
+			err = s.writeOne(ctx, pending[0], f)
 		} else {
 			g, gctx := errgroup.WithContext(ctx)
-			for _, number := range todo {
+			for _, number := range pending {
 				g.Go(func() error { return s.writeOne(gctx, number, f) })
 			}
 			err = g.Wait()
 		}
 		if err != nil {
 			after, lost := s.known.known(ctx)
-			if lost != nil || !slices.ContainsFunc(todo, func(g int) bool { return !after.Uses(g) }) {
+			if lost != nil || !slices.ContainsFunc(pending, func(g int) bool { return !after.Uses(g) }) {
 				return err
 			}
 			continue // it failed, perhaps, since one of them is no longer written
 		}
-		done = append(done, todo...)
+		done = append(done, pending...)
 	}
 }
 
