@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 var tracer = otel.Tracer("github.com/chat-platform/chat/infra/cassandra")
@@ -47,19 +48,10 @@ func (s *Store) call(ctx context.Context, operation string, f func(context.Conte
 
 // newSeconds is shared by all stores of a process that use the same registerer.
 func newSeconds(r prometheus.Registerer) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	return collector.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "chat_cassandra_seconds", Help: "Time of calls of the Cassandra messages store, by operation and result.",
 		Buckets: []float64{250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 10},
-	}, []string{"operation", "result"})
-	if r == nil {
-		return h
-	}
-	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](r.Register(h)); ok {
-		if old, ok := already.ExistingCollector.(*prometheus.HistogramVec); ok {
-			return old
-		}
-	}
-	return h
+	}, []string{"operation", "result"}))
 }
 
 // result is an error's kind as a label.

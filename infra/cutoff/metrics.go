@@ -1,9 +1,9 @@
 package cutoff
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 type metrics struct {
@@ -19,20 +19,9 @@ func newMetrics(r prometheus.Registerer, s *Set) *metrics {
 	if r == nil {
 		return m
 	}
-	m.received = register(r, m.received)
-	m.forgotten = register(r, m.forgotten)
-	register[prometheus.Collector](r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chat_cutoffs", Help: "Users and sessions whose tokens are refused."},
+	m.received = collector.Register(r, m.received)
+	m.forgotten = collector.Register(r, m.forgotten)
+	collector.Register[prometheus.Collector](r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chat_cutoffs", Help: "Users and sessions whose tokens are refused."},
 		func() float64 { return float64(s.size.Load()) }))
 	return m
-}
-
-// register registers a collector, or gives the one that is there already.
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	var there prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &there) {
-		if old, ok := there.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }

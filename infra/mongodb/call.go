@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 var tracer = otel.Tracer("github.com/chat-platform/chat/infra/mongodb")
@@ -84,27 +85,14 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
-		seconds: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		seconds: collector.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "chat_mongodb_seconds", Help: "Time of calls of the MongoDB metadata store, by operation and result.",
 			Buckets: []float64{250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5, 10},
 		}, []string{"operation", "result"})),
-		stale: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		stale: collector.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "chat_mongodb_stale_total", Help: "Records that changed nothing, since a newer one or the same was there.",
 		})),
 	}
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }
 
 // result is an error's kind as a label.

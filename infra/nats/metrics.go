@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chat-platform/chat/events"
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 // metrics are shared by all logs of a process that use the same registerer.
@@ -18,30 +19,17 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
-		publishSeconds: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		publishSeconds: collector.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "chat_log_publish_seconds", Help: "Time from publish to the log's acknowledgement.",
 			Buckets: []float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5},
 		})),
-		publishErrors: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		publishErrors: collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chat_log_publish_errors_total", Help: "Publishes that the log did not take, by kind of error.",
 		}, []string{"kind"})),
-		skippedTotal: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		skippedTotal: collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chat_log_skipped_total", Help: "Messages that are not CloudEvents and were passed over by a reader.",
 		}, []string{"stream"})),
 	}
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }
 
 func (m *metrics) published(start time.Time, err error) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 // Config says how large segments are, and what stays in the stream at least.
@@ -78,10 +80,10 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	counter := func(name, help string) *prometheus.CounterVec {
-		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"stream"}))
+		return collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"stream"}))
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"stream"}))
+		return collector.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"stream"}))
 	}
 	return &metrics{
 		segments:   counter("chat_archive_segments_total", "Segments written."),
@@ -92,17 +94,4 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		waiting:    gauge("chat_archive_waiting_events", "Events in the stream that are in no segment yet."),
 		first:      gauge("chat_archive_first_sequence", "Sequence at which the stream itself begins."),
 	}
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }

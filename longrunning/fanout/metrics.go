@@ -1,9 +1,9 @@
 package fanout
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 type metrics struct {
@@ -26,39 +26,26 @@ func newMetrics(r prometheus.Registerer, id string) *metrics {
 		r = prometheus.WrapRegistererWith(prometheus.Labels{"instance": id}, r)
 	}
 	counter := func(name, help string) prometheus.Counter {
-		return register(r, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
+		return collector.Register(r, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
+		return collector.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
 	}
 	return &metrics{
-		events: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		events: collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chat_fanout_events_total", Help: "Events read from the log and routed, by stream."}, []string{"stream"})),
 		frames:     counter("chat_fanout_frames_total", "Frames sent to instances, ticks included."),
 		deliveries: counter("chat_fanout_deliveries_total", "Events sent, counted once for each instance."),
 		unsent:     counter("chat_fanout_unsent_frames_total", "Frames that could not be sent; their links show a hole."),
-		ended: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		ended: collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chat_fanout_links_ended_total", Help: "Links that ended, by reason."}, []string{"reason"})),
-		age: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		age: collector.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "chat_fanout_age_seconds", Help: "Age of the oldest event of a batch when the batch has been sent.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}})),
 		instances: gauge("chat_fanout_instances", "Instances attached."),
 		keys:      gauge("chat_fanout_keys", "Keys in the routing table."),
 		bytes:     gauge("chat_fanout_table_bytes", "Memory of the routing table."),
-		lag: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		lag: collector.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chat_fanout_lag", Help: "Events in the log that are not routed yet, by stream."}, []string{"stream"})),
 	}
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }

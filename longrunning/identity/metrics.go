@@ -1,10 +1,11 @@
 package identity
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 type metrics struct {
@@ -20,23 +21,12 @@ func newMetrics(r prometheus.Registerer, w *Watcher) *metrics {
 	if r == nil {
 		return m
 	}
-	m.told, m.failures = register(r, m.told), register(r, m.failures)
-	register[prometheus.Collector](r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chat_identity_age_seconds", Help: "Time since the issuer's events were last read; −1 before the first time."}, func() float64 {
+	m.told, m.failures = collector.Register(r, m.told), collector.Register(r, m.failures)
+	collector.Register[prometheus.Collector](r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "chat_identity_age_seconds", Help: "Time since the issuer's events were last read; −1 before the first time."}, func() float64 {
 		if at := w.answer.Load(); at != 0 {
 			return time.Since(time.Unix(0, at)).Seconds()
 		}
 		return -1
 	}))
 	return m
-}
-
-// register registers a collector, or gives the one that is there already.
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	var there prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &there) {
-		if old, ok := there.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }

@@ -1,11 +1,12 @@
 package notification
 
 import (
-	"errors"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 type metrics struct {
@@ -44,16 +45,16 @@ func newMetrics(cfg Config, s *Service) *metrics {
 		refilled:   r.counter("refilled_total", "Events read from the log after a lost link."),
 		unreadable: r.counter("unreadable_total", "Events passed over because nobody could read them."),
 		attaches:   r.counter("attaches_total", "Links made to a fan-out."),
-		latency: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		latency: collector.Register(r.Registerer, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: r.name("delivery_seconds"), ConstLabels: r.labels,
 			Help:    "From an event's time to the end of the write that carried it, the oldest event of each write.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		})),
-		closes: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		closes: collector.Register(r.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: r.name("closes_total"), ConstLabels: r.labels,
 			Help: "Sockets closed, by the code that this side sent; \"client\" where the client began, \"broken\" without any.",
 		}, []string{"code"})),
-		starts: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		starts: collector.Register(r.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: r.name("start_seconds"), ConstLabels: r.labels, Help: "From identify or resume to live, by op and result.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"op", "result"})),
@@ -94,25 +95,9 @@ type registry struct {
 func (r registry) name(s string) string { return "chat_notification_" + s }
 
 func (r registry) counter(name, help string) prometheus.Counter {
-	return register(r, prometheus.NewCounter(prometheus.CounterOpts{Name: r.name(name), Help: help, ConstLabels: r.labels}))
+	return collector.Register(r.Registerer, prometheus.NewCounter(prometheus.CounterOpts{Name: r.name(name), Help: help, ConstLabels: r.labels}))
 }
 
 func (r registry) gauge(name, help string, f func() float64) {
-	register(r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: r.name(name), Help: help, ConstLabels: r.labels}, f))
-}
-
-// register gives the collector that is registered: c, or the one of an instance
-// of the same name in the same process.
-func register[C prometheus.Collector](r registry, c C) C {
-	if r.Registerer == nil {
-		return c
-	}
-	err := r.Register(c)
-	var there prometheus.AlreadyRegisteredError
-	if errors.As(err, &there) {
-		if old, ok := there.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
+	collector.Register(r.Registerer, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: r.name(name), Help: help, ConstLabels: r.labels}, f))
 }

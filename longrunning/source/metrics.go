@@ -1,9 +1,9 @@
 package source
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 // metrics of one source; those of a process share their collectors and differ
@@ -16,10 +16,10 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, consumer string) *metrics {
 	counter := func(name, help string) prometheus.Counter {
-		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"consumer"})).WithLabelValues(consumer)
+		return collector.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"consumer"})).WithLabelValues(consumer)
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"consumer"})).WithLabelValues(consumer)
+		return collector.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"consumer"})).WithLabelValues(consumer)
 	}
 	return &metrics{
 		delivered: counter("chat_source_delivered_total", "Events that the sink took."),
@@ -29,20 +29,7 @@ func newMetrics(r prometheus.Registerer, consumer string) *metrics {
 		inFlight:  gauge("chat_source_requests_in_flight", "Requests to the sink under way."),
 		held:      gauge("chat_source_held_events", "Events fetched and neither delivered nor dead."),
 		lag:       gauge("chat_source_lag_events", "Events that wait in the log, not fetched yet."),
-		request: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "chat_source_request_seconds", Help: "Duration of a request to the sink.",
+		request: collector.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "chat_source_request_seconds", Help: "Duration of a request to the sink.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"consumer"})).WithLabelValues(consumer),
 	}
-}
-
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }

@@ -1,12 +1,13 @@
 package frontdoor
 
 import (
-	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 // mode is the form in which a request came.
@@ -44,38 +45,24 @@ var commonStatuses = [...]int{200, 202, 400, 401, 403, 404, 429, 503}
 func newMetrics(reg prometheus.Registerer, function string) *metrics {
 	return &metrics{
 		function: function,
-		requests: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		requests: collector.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chat_function_requests_total",
 			Help: "Requests to functions, by the form in which they came and the status of the answer (499: the client had gone).",
 		}, []string{"function", "mode", "status"})),
-		duration: shared(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		duration: collector.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "chat_function_duration_seconds",
 			Help:    "Time from a request's arrival to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"function", "mode"})),
-		events: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		events: collector.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "chat_function_events_total",
 			Help: "CloudEvents that came to functions, each one of a batch.",
 		}, []string{"function"})).WithLabelValues(function),
-		inFlight: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		inFlight: collector.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "chat_function_in_flight",
 			Help: "Requests being worked on.",
 		}, []string{"function"})).WithLabelValues(function),
 	}
-}
-
-// shared registers c, or gives the collector that was registered before it.
-func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := reg.Register(c); errors.As(err, &already) {
-		if there, ok := already.ExistingCollector.(C); ok {
-			return there
-		}
-	}
-	return c
 }
 
 func (m *metrics) observe(md mode, status int, took time.Duration, events int) {

@@ -1,16 +1,16 @@
 package hot
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chat-platform/chat/infra/observability/collector"
 )
 
 // metrics are one collector's children: each answer counts once.
 type metrics struct{ local, shared, loads, past, waits, faulty prometheus.Counter }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	pages := shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+	pages := collector.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "chat_history_cache_total",
 		Help: "Latest pages: kept in the process, fetched from the shared cache, loaded from the store, past the cache (nothing in the log); waits for another process's load, and entries that could not be read. Those who share a load count once.",
 	}, []string{"outcome"}))
@@ -19,18 +19,4 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		loads: pages.WithLabelValues("load"), past: pages.WithLabelValues("past"),
 		waits: pages.WithLabelValues("wait"), faulty: pages.WithLabelValues("faulty"),
 	}
-}
-
-// shared registers c, or gives the collector that was registered before it.
-func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := reg.Register(c); errors.As(err, &already) {
-		if there, ok := already.ExistingCollector.(C); ok {
-			return there
-		}
-	}
-	return c
 }
