@@ -30,42 +30,28 @@ const lease = 2 * time.Second
 // goroutines. Where Redis does not answer, it keeps nothing and lets everybody
 // make what they need. Each call is one round trip.
 type Cache struct {
-	client  *redis.Client
-	prefix  string
-	timeout time.Duration
-	ttl     time.Duration
-	metrics *cacheMetrics
-	circuit *circuit
+	guarded
+	ttl time.Duration
+}
+
+var caching = purpose{
+	keys: "cache:", lost: "each process caches by itself", back: "the cache is shared again",
+	metrics: names{
+		took:    "chat_cache_redis_seconds",
+		without: "chat_cache_errors_total", withoutHelp: "Calls to the shared cache that did without it, because Redis did not answer.",
+		degraded: "chat_cache_degraded", degradedHelp: "1 while each process caches by itself.",
+	},
 }
 
 // OpenCache connects; values are kept for ttl. A Redis that cannot be reached is
 // no error, only a configuration that cannot be right.
 func OpenCache(ctx context.Context, cfg Config, ttl time.Duration) (*Cache, error) {
-	cfg = cfg.withDefaults()
-	opts, err := cfg.options()
-	if err != nil {
-		return nil, err
-	}
 	if ttl <= 0 {
 		ttl = 10 * time.Minute
 	}
-	silence.Do(func() { redis.SetLogger(quiet{}) })
-	c := &Cache{
-		client: redis.NewClient(opts), prefix: cfg.Prefix + "cache:", timeout: cfg.Timeout, ttl: ttl,
-		metrics: newCacheMetrics(cfg.Registerer),
-	}
-	log := cfg.Logger.With("redis", opts.Addr)
-	c.circuit = newCircuit(cfg.PoolSize, c.probe, func(degraded bool, err error) {
-		if degraded {
-			c.metrics.degraded.Inc()
-			log.Warn("each process caches by itself: redis does not answer", "error", err)
-			return
-		}
-		c.metrics.degraded.Dec()
-		log.Info("the cache is shared again")
-	})
-	if err := c.probe(ctx); err != nil {
-		c.circuit.trip(err)
+	c := &Cache{ttl: ttl}
+	if err := c.connect(ctx, cfg, caching, c.probe); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -85,24 +71,6 @@ func (c *Cache) Get(ctx context.Context, key, version string) (value []byte, min
 // leaves the making to somebody else.
 func (c *Cache) Put(ctx context.Context, key, version string, value []byte) {
 	c.call(ctx, func(ctx context.Context) error { return c.put(ctx, key, version, value) })
-}
-
-// call bounds a call by its own time limit, not by the caller's: a caller that
-// has gone must not cost a connection.
-func (c *Cache) call(ctx context.Context, f func(context.Context) error) {
-	if !c.circuit.enter() {
-		c.metrics.without.Inc()
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
-	defer cancel()
-	begin := time.Now()
-	err := f(ctx)
-	c.metrics.took.Observe(time.Since(begin).Seconds())
-	c.circuit.leave(err)
-	if err != nil {
-		c.metrics.without.Inc()
-	}
 }
 
 // keys are in one slot of a Redis cluster.
@@ -134,21 +102,8 @@ func (c *Cache) put(ctx context.Context, key, version string, value []byte) erro
 
 var errCached = errors.New("the script's reply is neither a value nor a number")
 
-// probe writes: a server that answers but takes no writes would not do.
 func (c *Cache) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return c.put(ctx, "probe", "0", []byte("0"))
-}
-
-// Degraded tells whether nothing is shared because Redis does not answer.
-func (c *Cache) Degraded() bool { return c.circuit.open() }
-
-// Close ends the probe and closes the connections. Later calls find nothing.
-func (c *Cache) Close() error {
-	c.circuit.close()
-	if err := c.client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
-		return fmt.Errorf("close redis: %w", err)
-	}
-	return nil
 }
