@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/chat-platform/chat/events"
 )
@@ -100,6 +102,18 @@ type Found struct {
 	IndexedThrough uint64 `json:"indexed_through"`
 	More           bool   `json:"has_more"`
 	Cursor         string `json:"cursor"`
+}
+
+// WordsOf is a text's words of letters and digits, at most 200 bytes of them: what
+// a search that is to find the text asks for.
+func WordsOf(text string) string {
+	fields := strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	n, size := 0, 0
+	for n < len(fields) && size+len(fields[n]) < 200 {
+		size += len(fields[n]) + 1
+		n++
+	}
+	return strings.Join(fields[:n], " ")
 }
 
 // Search finds messages by their words; an empty channel means all of the

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/stretchr/testify/assert"
@@ -156,7 +155,7 @@ func (s *story) verifySearch(t *testing.T, c *client.Client, channel events.Chan
 	t.Helper()
 	all := s.accepted[channel]
 	for i := 0; i < len(all); i += 1 + len(all)/20 {
-		if q := words(all[i].Text); q != "" {
+		if q := client.WordsOf(all[i].Text); q != "" {
 			assert.Equal(t, 1, s.found(t, c, q, all[i]), "%q of %d is found by %q", all[i].Text, all[i].Seq, q)
 		}
 	}
@@ -177,17 +176,6 @@ func (s *story) found(t *testing.T, c *client.Client, q string, m events.Message
 			return times
 		}
 	}
-}
-
-// words is the text's words of letters and digits, at most 200 characters.
-func words(text string) string {
-	fields := strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
-	n, size := 0, 0
-	for n < len(fields) && size+len(fields[n]) < 200 {
-		size += len(fields[n]) + 1
-		n++
-	}
-	return strings.Join(fields[:n], " ")
 }
 
 // verifyChannels lists what the visitor made.

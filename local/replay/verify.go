@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/local/client"
@@ -124,7 +122,7 @@ func differs(got, want events.MessageSent) error {
 
 // found looks for a message by all its words.
 func (r *Replay) found(ctx context.Context, m *events.MessageSent) error {
-	q := words(m.Text)
+	q := client.WordsOf(m.Text)
 	if q == "" {
 		return nil
 	}
@@ -149,15 +147,4 @@ func (r *Replay) found(ctx context.Context, m *events.MessageSent) error {
 		cursor = page.Cursor
 	}
 	return nil // too common a text: more hits than are looked through
-}
-
-// words is the text's words of letters and digits, at most 200 characters.
-func words(text string) string {
-	fields := strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
-	n, size := 0, 0
-	for n < len(fields) && size+len(fields[n]) < 200 {
-		size += len(fields[n]) + 1
-		n++
-	}
-	return strings.Join(fields[:n], " ")
 }
