@@ -78,9 +78,10 @@ function run(session, config) {
       return go(null);
     }
     show(channel ?? null);
-    if (channel) await timeline.open(id, Number(seq) || undefined);
-    // Somebody who went on to another field while the messages came stays there.
-    if (channel && !seq && !document.activeElement?.matches('input, textarea')) composer.focus();
+    if (!channel) return;
+    // Now, not once the messages are there: by then somebody may be elsewhere.
+    if (!seq && !document.activeElement?.matches('input, textarea')) composer.focus();
+    await timeline.open(id, Number(seq) || undefined);
   }
 
   function show(channel) {
