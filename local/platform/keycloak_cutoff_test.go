@@ -31,13 +31,14 @@ type signedIn struct {
 
 func signIn(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, name string) *signedIn {
 	t.Helper()
-	return signInAgain(t, p, r, r.CreateUser(t, name), name)
+	id := r.CreateUser(t, name)
+	return connect(t, p, id, r.Login(t, name))
 }
 
-// signInAgain logs somebody in who exists already.
-func signInAgain(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, id, name string) *signedIn {
+// connect opens a socket for somebody who has logged in.
+func connect(t *testing.T, p *platformtest.Platform, id string, tokens keycloaktest.Tokens) *signedIn {
 	t.Helper()
-	s := &signedIn{id: id, tokens: r.Login(t, name)}
+	s := &signedIn{id: id, tokens: tokens}
 	var claims struct {
 		Session string `json:"sid"`
 	}
@@ -111,8 +112,15 @@ func (s *signedIn) gone(t *testing.T, p *platformtest.Platform, since time.Time)
 	return socket, request
 }
 
+// keycloakPlatform lets people of the realm in, has no limits, and takes no silence
+// for a lost connection. It has no watcher.
 func keycloakPlatform(r *keycloaktest.Realm) []string {
-	return []string{"OIDC_ISSUER=" + r.Issuer, "CHAT_WATCHER_SECRET=" + keycloaktest.WatcherSecret, "RATE_LIMIT_READ=off"}
+	return []string{"OIDC_ISSUER=" + r.Issuer, "RATE_LIMIT_READ=off", "NOTIFICATION_HEARTBEAT_INTERVAL=1h"}
+}
+
+// watchedPlatform has one.
+func watchedPlatform(r *keycloaktest.Realm) []string {
+	return append(keycloakPlatform(r), "CHAT_WATCHER_SECRET="+keycloaktest.WatcherSecret)
 }
 
 // longTokens lets tokens live for as long as may be, for tests of many samples.
@@ -149,7 +157,7 @@ func number(t testing.TB, variable string, n int) int {
 // more of them); the bound that is asserted is a wait's.
 func TestKeycloakCutsOff(t *testing.T) {
 	r := keycloaktest.New(t)
-	p := platformtest.Start(t, "", keycloakPlatform(r)...)
+	p := platformtest.Start(t, "", watchedPlatform(r)...)
 	samples := number(t, "CUTOFF_SAMPLES", 3)
 	for _, end := range ends {
 		t.Run(end.name, func(t *testing.T) {
@@ -178,11 +186,11 @@ func spread(all []time.Duration) string {
 // Who is disabled while no watcher runs is cut off when it is back.
 func TestWatcherWasAway(t *testing.T) {
 	r := keycloaktest.New(t)
-	p := platformtest.Start(t, "", keycloakPlatform(r)...)
+	p := platformtest.Start(t, "", watchedPlatform(r)...)
 	s := signIn(t, p, r, "away")
 	require.Zero(t, p.Stop(t), p.Output())
 	r.SetEnabled(t, s.id, false)
-	p = platformtest.Start(t, p.Dir, keycloakPlatform(r)...)
+	p = platformtest.Start(t, p.Dir, watchedPlatform(r)...)
 	require.Eventually(t, func() bool {
 		status, _ := callWith(t, p, s.tokens.Access)
 		return status == http.StatusUnauthorized

@@ -5,6 +5,7 @@ package platform_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestWatcherIsKilled(t *testing.T) {
 	longTokens(t, r)
 	srv := natstest.Start(t)
 	log := natstest.Connect(t, srv)
-	p := platformtest.Start(t, "", "OIDC_ISSUER="+r.Issuer, "RATE_LIMIT_READ=off", "NATS_URL="+srv.ClientURL()) // without a watcher of its own
+	p := platformtest.Start(t, "", append(keycloakPlatform(r), "NATS_URL="+srv.ClientURL())...)
 	bin := buildWatcher(t, r, srv.ClientURL())
 	deeds, kills := 0, 0
 	stay := []*signedIn{signIn(t, p, r, "bystander")}
@@ -86,12 +87,17 @@ func TestWatcherIsKilled(t *testing.T) {
 
 		// Whoever logs in again is let in, as soon as the token is younger than what
 		// cut the other one off, to the second.
-		name := fmt.Sprintf("back-%d", round)
-		require.Eventually(t, func() bool {
-			status, _ := callWith(t, p, r.Login(t, name).Access)
-			return status == 200
-		}, waitLong, waitStep)
-		stay = append(stay, signInAgain(t, p, r, back.id, name))
+		tokens := r.Login(t, fmt.Sprintf("back-%d", round))
+		for end := time.Now().Add(waitLong); ; tokens = r.Refresh(t, tokens.Refresh) {
+			require.Empty(t, tokens.Error, tokens.Description)
+			if status, body := callWith(t, p, tokens.Access); status == http.StatusOK {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("a new login is refused: %s", body)
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+		stay = append(stay, connect(t, p, back.id, tokens))
 		w.kill()
 	}
 
