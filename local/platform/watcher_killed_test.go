@@ -5,7 +5,6 @@ package platform_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -87,16 +86,7 @@ func TestWatcherIsKilled(t *testing.T) {
 
 		// Whoever logs in again is let in, as soon as the token is younger than what
 		// cut the other one off, to the second.
-		tokens := r.Login(t, fmt.Sprintf("back-%d", round))
-		for end := time.Now().Add(waitLong); ; tokens = r.Refresh(t, tokens.Refresh) {
-			require.Empty(t, tokens.Error, tokens.Description)
-			if status, body := callWith(t, p, tokens.Access); status == http.StatusOK {
-				break
-			} else if time.Now().After(end) {
-				t.Fatalf("a new login is refused: %s", body)
-			}
-			<-time.After(100 * time.Millisecond)
-		}
+		tokens := accepted(t, p, r, r.Login(t, fmt.Sprintf("back-%d", round)))
 		stay = append(stay, connect(t, p, back.id, tokens))
 		w.kill()
 	}
