@@ -143,7 +143,7 @@ func TestCluster(t *testing.T) {
 			if info.Config.Replicas != n {
 				cfg := info.Config
 				cfg.Replicas = n
-				_, err = js.UpdateStream(t.Context(), cfg)
+				_, _ = js.UpdateStream(t.Context(), cfg) // asked again if need be
 				return false
 			}
 			here := info.Cluster.Leader != "" && len(info.Cluster.Replicas) == n-1
