@@ -20,6 +20,18 @@ const (
 	Single Mode = "single"
 )
 
+// Order is what the source keeps of the log's order.
+type Order string
+
+// OrderOfChannel is for sinks that want the events of a channel one after the
+// other; so a channel has one request under way at a time. OrderNone is for sinks
+// that commute and whose answers take long: a busy channel then has as many under
+// way as InFlight allows.
+const (
+	OrderOfChannel Order = "channel"
+	OrderNone      Order = "none"
+)
+
 // Config binds one consumer to one sink. Zero values of the numbers mean their
 // defaults.
 type Config struct {
@@ -31,6 +43,7 @@ type Config struct {
 	CACerts   string   `env:"K_CA_CERTS"`               // PEM, trusted in addition to the system's
 
 	Mode          Mode          `env:"SOURCE_MODE" envDefault:"batch"`
+	Order         Order         `env:"SOURCE_ORDER" envDefault:"channel"`
 	InFlight      int           `env:"SOURCE_IN_FLIGHT" envDefault:"4"`            // requests at once
 	MaxBatch      int           `env:"SOURCE_MAX_BATCH" envDefault:"500"`          // events a request
 	MaxBatchBytes int           `env:"SOURCE_MAX_BATCH_BYTES" envDefault:"786432"` // of a request's body, unless one event alone has more
@@ -64,6 +77,9 @@ func (c Config) withDefaults() Config {
 	if c.Mode == "" {
 		c.Mode = Batch
 	}
+	if c.Order == "" {
+		c.Order = OrderOfChannel
+	}
 	if c.Mode == Single {
 		c.MaxBatch = 1
 	}
@@ -84,6 +100,7 @@ func (c Config) Validate() error {
 	u, err := url.Parse(c.Sink)
 	need(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "", "K_SINK is %q, expected a URL like http://writer/", c.Sink)
 	need(c.Mode == Batch || c.Mode == Single, "SOURCE_MODE is %q, expected %q or %q", c.Mode, Batch, Single)
+	need(c.Order == OrderOfChannel || c.Order == OrderNone, "SOURCE_ORDER is %q, expected %q or %q", c.Order, OrderOfChannel, OrderNone)
 	for name, v := range map[string]int{"SOURCE_IN_FLIGHT": c.InFlight, "SOURCE_MAX_BATCH": c.MaxBatch, "SOURCE_MAX_BATCH_BYTES": c.MaxBatchBytes,
 		"SOURCE_MAX_PENDING": c.MaxPending, "SOURCE_MAX_ATTEMPTS": c.MaxAttempts} {
 		need(v > 0, "%s is %d, expected a positive number", name, v)

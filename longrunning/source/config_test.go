@@ -45,6 +45,7 @@ func TestConfigFaults(t *testing.T) {
 		"consumer":    {func(c *source.Config) { c.Consumer = "" }, "SOURCE_CONSUMER"},
 		"sink":        {func(c *source.Config) { c.Sink = "writer:80" }, "K_SINK"},
 		"mode":        {func(c *source.Config) { c.Mode = "bulk" }, "SOURCE_MODE"},
+		"order":       {func(c *source.Config) { c.Order = "any" }, "SOURCE_ORDER"},
 		"pending":     {func(c *source.Config) { c.MaxPending = -1 }, "SOURCE_MAX_PENDING"},
 		"ack wait":    {func(c *source.Config) { c.AckWait = -1 }, "SOURCE_ACK_WAIT"},
 		"outage cap":  {func(c *source.Config) { c.OutageCap = -1 }, "SOURCE_OUTAGE_CAP"},

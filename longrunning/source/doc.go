@@ -13,7 +13,9 @@
 // share a batch and run in parallel. The order is that of one Run: what a process
 // held that crashed comes again after AckWait, behind later events, and of several
 // processes on one consumer each keeps only its own order. Sinks must commute
-// anyway.
+// anyway. With [OrderNone] every event is a lane by itself: a sink whose answers
+// take long, such as an index that answers once what it was given can be found, is
+// not held to one request a channel.
 //
 // Bounds: at most MaxPending events are held and InFlight requests made at once;
 // a busy source asks for no more and the rest stays in the log. Whatever is held
