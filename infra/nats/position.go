@@ -13,7 +13,9 @@ import (
 
 // Applied tells how far a durable consumer has come: every event with a sequence
 // up to the answer has been acknowledged, terminated, or does not match its
-// filters. 0 while there is no such consumer.
+// filters. What the stream has let go of has been: the archiver takes nothing away
+// before that, so while there is no such consumer the answer is what lies before
+// the stream's first event, 0 in a stream that is whole.
 func (l *Log) Applied(ctx context.Context, stream, consumer string) (uint64, error) {
 	applied, _, err := l.Position(ctx, stream, consumer)
 	return applied, err
@@ -35,8 +37,11 @@ func (l *Log) Position(ctx context.Context, stream, consumer string) (applied, l
 	if err != nil {
 		return 0, 0, fmt.Errorf("applied by %s of %s: %w", consumer, stream, err)
 	}
-	return applied, last, nil
+	return max(applied, letGo(info)), last, nil
 }
+
+// letGo is the last sequence of what lies before the stream's first event.
+func letGo(info *jetstream.StreamInfo) uint64 { return max(info.State.FirstSeq, 1) - 1 }
 
 // applied is what all parts of a consumer have passed.
 func (l *Log) applied(ctx context.Context, info *jetstream.StreamInfo, consumer string) (uint64, error) {

@@ -34,6 +34,7 @@ var streams = []stream{
 	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
 	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
+	{name: StreamArchived, subjects: []string{archivedSubjects}, last: true},
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
@@ -89,6 +90,9 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 		st, err = l.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster, with other settings
 			st, err = l.js.Stream(ctx, s.name)
+		}
+		if err == nil && s.keep {
+			err = l.KeepID(ctx, s.name)
 		}
 	}
 	if err != nil {
