@@ -102,7 +102,7 @@ type Log struct {
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
-// CUTOFFS and VIEWS exist, which any number of processes may do at once. It tries
+// CUTOFFS, VIEWS and ARCHIVED exist, which any number of processes may do at once. It tries
 // for Config.ConnectWait. A stream of that name with other subjects is an error of
 // kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
@@ -222,10 +222,16 @@ func (l *Log) DedupWindow() time.Duration { return l.window }
 func (l *Log) Ping(ctx context.Context) error {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
+	own, line, stop := l.whileConnected(ctx)
+	defer stop()
 	if !l.nc.IsConnected() {
 		return fmt.Errorf("ping log: %w: %w", events.ErrUnavailable, nats.ErrDisconnected)
 	}
-	if err := l.nc.FlushWithContext(ctx); err != nil {
+	err := l.nc.FlushWithContext(own)
+	if err != nil && line.Err() != nil && ctx.Err() == nil {
+		err = nats.ErrDisconnected
+	}
+	if err != nil {
 		return fmt.Errorf("ping log: %w", translate(err))
 	}
 	return nil
@@ -242,6 +248,17 @@ func (l *Log) Close() error {
 		l.pub.close()
 	}
 	return nil
+}
+
+// whileConnected ends a request once the connection is lost, and line with it: the
+// answer would have come by it.
+func (l *Log) whileConnected(ctx context.Context) (own, line context.Context, stop func()) {
+	l.mu.Lock()
+	line = l.line
+	l.mu.Unlock()
+	own, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(line, cancel)
+	return own, line, func() { unlink(); cancel() }
 }
 
 // bounded ends a request whose caller set no deadline.

@@ -33,6 +33,7 @@ var streams = []stream{
 	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
 	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
+	{name: StreamArchived, subjects: []string{archivedSubjects}, last: true},
 }
 
 func (c Config) limit(stream string) int64 {
@@ -101,6 +102,9 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 		st, err = l.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster, with other settings
 			st, err = l.js.Stream(ctx, s.name)
+		}
+		if err == nil && s.keep {
+			err = l.KeepID(ctx, s.name)
 		}
 	}
 	if err != nil {
