@@ -42,6 +42,9 @@ type Config struct {
 	Replicas       int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
 	Compress       bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
 	Partitions     int           `env:"NATS_PARTITIONS" envDefault:"1"`       // of MESSAGES by channel, when this Open creates it; see Repartition
+	MessagesBytes  int64         `env:"NATS_MESSAGES_BYTES"`                  // the most that MESSAGES may take on each node, as with all others when this Open creates them; 0: what the server has
+	MetadataBytes  int64         `env:"NATS_METADATA_BYTES"`                  // METADATA
+	DeadBytes      int64         `env:"NATS_DEADLETTERS_BYTES"`               // DEADLETTERS
 	ConnectWait    time.Duration `env:"NATS_CONNECT_WAIT" envDefault:"1m"`    // how long Open tries
 	AckWait        time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"` // for the acknowledgement of a publish
 	RequestTimeout time.Duration `env:"NATS_REQUEST_TIMEOUT" envDefault:"5s"` // for any other answer of the server, where the caller sets no bound

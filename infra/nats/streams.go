@@ -37,6 +37,18 @@ var streams = []stream{
 	{name: StreamArchived, subjects: []string{archivedSubjects}, last: true},
 }
 
+func (c Config) limit(stream string) int64 {
+	switch stream {
+	case events.StreamMessages:
+		return c.MessagesBytes
+	case events.StreamMetadata:
+		return c.MetadataBytes
+	case events.StreamDeadLetters:
+		return c.DeadBytes
+	}
+	return 0
+}
+
 // ensureStreams creates what is missing and returns the de-duplication window
 // that holds for all. A server that does not answer is asked again, for
 // Config.ConnectWait. Settings that somebody gave an existing stream (limits,
@@ -75,6 +87,10 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	}
 	if s.size > 0 {
 		want.MaxBytes = s.size
+	}
+	if limit := cfg.limit(s.name); limit > 0 {
+		// Full, it refuses. Letting the oldest go would lose what was accepted.
+		want.MaxBytes, want.Discard = limit, jetstream.DiscardNew
 	}
 	if s.last {
 		want.MaxMsgsPerSubject = 1
