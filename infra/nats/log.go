@@ -99,9 +99,9 @@ type Log struct {
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
-// CUTOFFS and VIEWS exist, which any number of processes may do at once. It tries
-// for Config.ConnectWait. A stream of that name with other subjects is an error of
-// kind events.ErrConflict.
+// CUTOFFS, VIEWS and SNAPSHOTS exist, which any number of processes may do at once.
+// It tries for Config.ConnectWait. A stream of that name with other subjects is an
+// error of kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {

@@ -241,9 +241,14 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		"source-metadata-writer": source(events.StreamMetadata, events.ConsumerMetadata),
 		"notification": func(log *nats.Log) {
 			delivery(log)
+			long := make([]byte, 1<<20) // two parts
+			require.NoError(t, log.WriteSnapshot(ctx, "memberships of ann", long))
+			snapshot, err := log.ReadSnapshot(ctx, "memberships of ann")
+			require.NoError(t, err)
+			require.Len(t, snapshot, len(long))
 			bus := log.Bus()
 			got := make(chan string, 1)
-			_, err := bus.Subscribe("notify.me", "", func(m nats.BusMessage) { got <- string(m.Data) })
+			_, err = bus.Subscribe("notify.me", "", func(m nats.BusMessage) { got <- string(m.Data) })
 			require.NoError(t, err)
 			require.NoError(t, bus.Flush(ctx))
 			for _, subject := range []string{"fanout.attach", "fanout.one.interest"} {
@@ -320,7 +325,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
 		"$JS.API.STREAM.PURGE.CUTOFFS", "$JS.API.STREAM.DELETE.CUTOFFS", "$JS.API.STREAM.MSG.DELETE.CUTOFFS",
-		"views.messages", "$JS.API.STREAM.PURGE.VIEWS",
+		"views.messages", "$JS.API.STREAM.PURGE.VIEWS", "snapshots.x", "$JS.API.STREAM.PURGE.SNAPSHOTS",
 	}
 	may := map[string][]string{
 		"createchannel":  slices.Concat([]string{channels, members}, readMetadata, cutOffs),
@@ -338,7 +343,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,
 		"fanout":                 slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "notify.x"}, readMetadata, readMessages, follow),
-		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest"}, readMetadata, readMessages, follow, cutOffs),
+		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest", "snapshots.x.0"}, readMetadata, readMessages, follow, cutOffs),
 	}
 	all := slices.Clone(nobodys)
 	for _, of := range may {
