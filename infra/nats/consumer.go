@@ -282,7 +282,9 @@ func (c *Consumer) GiveBack(ctx context.Context, ds []*Delivery) error {
 
 // Applied tells how far a durable consumer has come: every event with a sequence
 // up to the answer has been acknowledged, terminated, or does not match its
-// filters. 0 while there is no such consumer.
+// filters. What the stream has let go of has been: the archiver takes nothing away
+// before that, so while there is no such consumer the answer is what lies before
+// the stream's first event, 0 in a stream that is whole.
 func (l *Log) Applied(ctx context.Context, stream, consumer string) (uint64, error) {
 	applied, _, err := l.Position(ctx, stream, consumer)
 	return applied, err
@@ -295,14 +297,15 @@ func (l *Log) Applied(ctx context.Context, stream, consumer string) (uint64, err
 func (l *Log) Position(ctx context.Context, stream, consumer string) (applied, last uint64, err error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	last, err = l.LastSequence(ctx, stream) // before the consumer is asked, lest the answer be too high
+	info, err := l.streamInfo(ctx, stream) // before the consumer is asked, lest the answer be too high
 	if err == nil {
+		last = info.State.LastSeq
 		applied, err = l.applied(ctx, stream, consumer, last)
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("applied by %s of %s: %w", consumer, stream, err)
 	}
-	return applied, last, nil
+	return max(applied, max(info.State.FirstSeq, 1)-1), last, nil
 }
 
 func (l *Log) applied(ctx context.Context, stream, consumer string, last uint64) (uint64, error) {

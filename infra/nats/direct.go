@@ -59,12 +59,8 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 func (l *Log) request(ctx context.Context, subject string, payload []byte) (*nats.Msg, error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	l.mu.Lock()
-	line := l.line
-	l.mu.Unlock()
-	own, stop := context.WithCancel(ctx)
+	own, line, stop := l.whileConnected(ctx)
 	defer stop()
-	defer context.AfterFunc(line, stop)()
 	m, err := l.nc.RequestWithContext(own, subject, payload)
 	if err != nil && line.Err() != nil && ctx.Err() == nil {
 		return nil, nats.ErrDisconnected

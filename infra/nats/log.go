@@ -41,6 +41,9 @@ type Config struct {
 	DedupWindow    time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
 	Replicas       int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
 	Compress       bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
+	MessagesBytes  int64         `env:"NATS_MESSAGES_BYTES"`                  // the most that MESSAGES may take on each node, as with all others when this Open creates them; 0: what the server has
+	MetadataBytes  int64         `env:"NATS_METADATA_BYTES"`                  // METADATA
+	DeadBytes      int64         `env:"NATS_DEADLETTERS_BYTES"`               // DEADLETTERS
 	ConnectWait    time.Duration `env:"NATS_CONNECT_WAIT" envDefault:"1m"`    // how long Open tries
 	AckWait        time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"` // for the acknowledgement of a publish
 	RequestTimeout time.Duration `env:"NATS_REQUEST_TIMEOUT" envDefault:"5s"` // for any other answer of the server, where the caller sets no bound
@@ -99,9 +102,9 @@ type Log struct {
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
-// CUTOFFS, VIEWS and SNAPSHOTS exist, which any number of processes may do at once.
-// It tries for Config.ConnectWait. A stream of that name with other subjects is an
-// error of kind events.ErrConflict.
+// CUTOFFS, VIEWS, ARCHIVED and SNAPSHOTS exist, which any number of processes may do
+// at once. It tries for Config.ConnectWait. A stream of that name with other subjects
+// is an error of kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -219,10 +222,16 @@ func (l *Log) DedupWindow() time.Duration { return l.window }
 func (l *Log) Ping(ctx context.Context) error {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
+	own, line, stop := l.whileConnected(ctx)
+	defer stop()
 	if !l.nc.IsConnected() {
 		return fmt.Errorf("ping log: %w: %w", events.ErrUnavailable, nats.ErrDisconnected)
 	}
-	if err := l.nc.FlushWithContext(ctx); err != nil {
+	err := l.nc.FlushWithContext(own)
+	if err != nil && line.Err() != nil && ctx.Err() == nil {
+		err = nats.ErrDisconnected
+	}
+	if err != nil {
 		return fmt.Errorf("ping log: %w", translate(err))
 	}
 	return nil
@@ -239,6 +248,17 @@ func (l *Log) Close() error {
 		l.pub.close()
 	}
 	return nil
+}
+
+// whileConnected ends a request once the connection is lost, and line with it: the
+// answer would have come by it.
+func (l *Log) whileConnected(ctx context.Context) (own, line context.Context, stop func()) {
+	l.mu.Lock()
+	line = l.line
+	l.mu.Unlock()
+	own, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(line, cancel)
+	return own, line, func() { unlink(); cancel() }
 }
 
 // bounded ends a request whose caller set no deadline.

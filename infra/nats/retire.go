@@ -33,8 +33,9 @@ func (l *Log) State(ctx context.Context, stream string) (StreamState, error) {
 	return StreamState{streamID(info), max(s.FirstSeq, 1), s.LastSeq, s.Msgs, s.Bytes}, nil
 }
 
-// KeepID writes a stream's id into its settings, where backups have it. To be
-// called before anything is archived; again does no harm.
+// KeepID writes a stream's id into its settings, where backups have it. Open
+// does so when it makes the stream; in one that was made otherwise it has to be
+// there before anything is archived. Again does no harm and changes nothing.
 func (l *Log) KeepID(ctx context.Context, stream string) error {
 	info, err := l.streamInfo(ctx, stream)
 	if err == nil && info.Config.Metadata[archiveKey] == "" {
@@ -143,12 +144,9 @@ func (l *Log) Copy(ctx context.Context, stream string, from, to uint64, f func(s
 
 // NoteArchived records, before Trim takes them away, the last sequences of
 // subjects in a part of a stream, and that with it everything up to upTo is
-// recorded. It makes StreamArchived if need be. Older notes never replace newer
+// recorded. Older notes never replace newer
 // ones, so any number of processes may note, and any note may be repeated.
 func (l *Log) NoteArchived(ctx context.Context, stream, id string, last map[string]uint64, upTo uint64) error {
-	if err := l.ensureArchived(ctx, stream); err != nil {
-		return fmt.Errorf("stream %s: %w", StreamArchived, translate(err))
-	}
 	entries := make(map[string]uint64, len(last))
 	for s, seq := range last {
 		entries[archivedSubject(s)] = seq
@@ -165,35 +163,11 @@ func (l *Log) NoteArchived(ctx context.Context, stream, id string, last map[stri
 
 // Noted is how far NoteArchived has recorded a stream; 0 if not at all.
 func (l *Log) Noted(ctx context.Context, stream, id string) (uint64, error) {
-	if err := l.ensureArchived(ctx, stream); err != nil {
-		return 0, fmt.Errorf("stream %s: %w", StreamArchived, translate(err))
-	}
 	known, err := l.lastGone(ctx, []string{archivedSubject(stream)})
 	if g := known[archivedSubject(stream)]; err != nil || g.id == id {
 		return g.seq, err
 	}
 	return 0, nil
-}
-
-func (l *Log) ensureArchived(ctx context.Context, like string) error {
-	ctx, cancel := l.bounded(ctx)
-	defer cancel()
-	_, err := l.js.Stream(ctx, StreamArchived)
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return err
-	}
-	info, err := l.streamInfo(ctx, like)
-	if err != nil {
-		return err
-	}
-	_, err = l.js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: StreamArchived, Subjects: []string{"archived.>"}, Storage: jetstream.FileStorage, Replicas: info.Config.Replicas,
-		MaxMsgsPerSubject: 1, AllowDirect: true, Compression: info.Config.Compression,
-	})
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return nil
-	}
-	return err
 }
 
 // noteAll stores entries where they are higher than what is there.

@@ -38,6 +38,19 @@ var streams = []stream{
 	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
 	{name: streamSnapshots, subjects: []string{snapshotsSubjects}, last: true, size: snapshotsSize},
+	{name: StreamArchived, subjects: []string{archivedSubjects}, last: true},
+}
+
+func (c Config) limit(stream string) int64 {
+	switch stream {
+	case events.StreamMessages:
+		return c.MessagesBytes
+	case events.StreamMetadata:
+		return c.MetadataBytes
+	case events.StreamDeadLetters:
+		return c.DeadBytes
+	}
+	return 0
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
@@ -79,6 +92,10 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	if s.size > 0 {
 		want.MaxBytes = s.size
 	}
+	if limit := cfg.limit(s.name); limit > 0 {
+		// Full, it refuses. Letting the oldest go would lose what was accepted.
+		want.MaxBytes, want.Discard = limit, jetstream.DiscardNew
+	}
 	if s.last {
 		want.MaxMsgsPerSubject = 1
 	}
@@ -90,6 +107,9 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 		st, err = l.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster, with other settings
 			st, err = l.js.Stream(ctx, s.name)
+		}
+		if err == nil && s.keep {
+			err = l.KeepID(ctx, s.name)
 		}
 	}
 	if err != nil {
