@@ -41,6 +41,7 @@ type Config struct {
 	DedupWindow    time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
 	Replicas       int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
 	Compress       bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
+	Partitions     int           `env:"NATS_PARTITIONS" envDefault:"1"`       // of MESSAGES by channel, when this Open creates it; see Repartition
 	MessagesBytes  int64         `env:"NATS_MESSAGES_BYTES"`                  // the most that MESSAGES may take on each node, as with all others when this Open creates them; 0: what the server has
 	MetadataBytes  int64         `env:"NATS_METADATA_BYTES"`                  // METADATA
 	DeadBytes      int64         `env:"NATS_DEADLETTERS_BYTES"`               // DEADLETTERS
@@ -62,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Replicas <= 0 {
 		c.Replicas = 1
+	}
+	if c.Partitions <= 0 {
+		c.Partitions = 1
 	}
 	if c.ConnectWait <= 0 {
 		c.ConnectWait = time.Minute
@@ -91,26 +95,31 @@ type Log struct {
 	window  time.Duration
 	timeout time.Duration // of a request
 
+	restored time.Time // zero if it was not
+
 	archive Archive // nil if none is configured
 
 	connects atomic.Uint64 // counts reconnects
+	divided  atomic.Bool   // MESSAGES has, or had, partitions
 	mu       sync.Mutex
 	again    chan struct{} // closed by the next reconnect
 	line     context.Context
 	cut      context.CancelFunc // of line: the connection was lost
 	marks    map[string]marks   // by stream
+	passed   map[string]passed  // by stream and durable
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
 // CUTOFFS, VIEWS, ARCHIVED and SNAPSHOTS exist, which any number of processes may do
-// at once. It tries for Config.ConnectWait. A stream of that name with other subjects
-// is an error of kind events.ErrConflict.
+// at once. It tries for Config.ConnectWait. A stream of that name with other subjects,
+// or with a transform that is not that of partitions, is an error of kind
+// events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 	}
-	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{}), marks: map[string]marks{}}
+	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{}), marks: map[string]marks{}, passed: map[string]passed{}}
 	l.line, l.cut = context.WithCancel(context.Background())
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
@@ -119,6 +128,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if l.js, err = jetstream.New(l.nc); err == nil {
 		if l.pub, err = newPublisher(l.nc, cfg.AckWait); err == nil {
 			l.window, err = l.ensureStreams(ctx, cfg)
+		}
+		if err == nil {
+			l.restored, err = l.whenRestored(ctx)
 		}
 	}
 	if err != nil {
@@ -196,6 +208,7 @@ func (l *Log) reconnected(nc *nats.Conn) {
 	l.mu.Lock()
 	close(l.again)
 	l.again = make(chan struct{})
+	clear(l.passed) // the server may have been set back
 	l.mu.Unlock()
 }
 
@@ -216,6 +229,10 @@ func (l *Log) reconnect() <-chan struct{} {
 
 // DedupWindow is for how long the log knows an event's id.
 func (l *Log) DedupWindow() time.Duration { return l.window }
+
+// Restored is when the log was restored from a backup, zero if it was not: it knows
+// no id of an event from before.
+func (l *Log) Restored() time.Time { return l.restored }
 
 // Ping asks the server for a sign of life; events.ErrUnavailable if none comes
 // until ctx ends, or within Config.RequestTimeout where ctx has no end.

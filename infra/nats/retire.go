@@ -62,15 +62,20 @@ func (l *Log) FirstSequence(ctx context.Context, stream string) (uint64, error) 
 
 // Settled is the sequence up to which every durable consumer of a stream has
 // acknowledged everything, and who is behind most. The consumers in required
-// must be there, else it is 0: one that was deleted begins anew at the first
-// event.
+// must be there, with all partitions, else it is 0: one that was deleted begins
+// anew at the first event.
 func (l *Log) Settled(ctx context.Context, stream string, required ...string) (upTo uint64, behind string, err error) {
-	upTo, err = l.LastSequence(ctx, stream)
-	if err != nil {
-		return 0, "", err
-	}
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
+	info, err := l.streamInfo(ctx, stream)
+	var p Partitions
+	if err == nil {
+		p, err = partitionsOf(info.Config)
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("last sequence of %s: %w", stream, err)
+	}
+	upTo = info.State.LastSeq
 	st, err := l.js.Stream(ctx, stream)
 	if err != nil {
 		return 0, "", fmt.Errorf("consumers of %s: %w", stream, translate(err))
@@ -86,16 +91,18 @@ func (l *Log) Settled(ctx context.Context, stream string, required ...string) (u
 		return 0, "", fmt.Errorf("consumers of %s: %w", stream, translate(err))
 	}
 	for _, name := range required {
-		if !there[name] {
-			return 0, name, nil
+		for _, d := range durables(name, nil, p.Most) {
+			if !there[d.name] {
+				return 0, d.name, nil
+			}
 		}
 	}
 	for name := range there {
-		applied, err := l.Applied(ctx, stream, name)
+		applied, err := l.appliedBy(ctx, info, durable{name: name, number: -1})
 		if err != nil {
-			return 0, "", err
+			return 0, "", fmt.Errorf("applied by %s of %s: %w", name, stream, err)
 		}
-		if applied < upTo {
+		if applied = max(applied, letGo(info)); applied < upTo {
 			upTo, behind = applied, name
 		}
 	}

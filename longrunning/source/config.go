@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,6 +21,26 @@ const (
 	Batch  Mode = "batch"
 	Single Mode = "single"
 )
+
+// Share is a part of a stream's partitions: "0/3", "1/3" and "2/3" are all of them
+// together. Of processes that have shares each, no two handle a channel.
+type Share string
+
+func (s Share) parse() (share, of int, err error) {
+	if s == "" {
+		return 0, 0, nil
+	}
+	a, b, ok := strings.Cut(string(s), "/")
+	if ok {
+		if share, err = strconv.Atoi(a); err == nil {
+			of, err = strconv.Atoi(b)
+		}
+	}
+	if !ok || err != nil || of < 1 || share < 0 || share >= of {
+		return 0, 0, fmt.Errorf("SOURCE_SHARE is %q, expected i/n with i from 0 to n-1", s)
+	}
+	return share, of, nil
+}
 
 // Order is what the source keeps of the log's order.
 type Order string
@@ -38,6 +60,7 @@ type Config struct {
 	Stream    string   `env:"SOURCE_STREAM,required"`
 	Consumer  string   `env:"SOURCE_CONSUMER,required"` // durable; also names the dead letters
 	Filters   []string `env:"SOURCE_FILTERS"`           // subjects, separated by commas; none: the whole stream
+	Share     Share    `env:"SOURCE_SHARE"`             // i/n: of the stream's partitions, only those whose number mod n is i; all if empty
 	Sink      string   `env:"K_SINK,required"`          // URL, as a SinkBinding injects it
 	Overrides string   `env:"K_CE_OVERRIDES"`           // {"extensions":{"name":"value"}}, added to every event
 	CACerts   string   `env:"K_CA_CERTS"`               // PEM, trusted in addition to the system's
@@ -110,7 +133,8 @@ func (c Config) Validate() error {
 		need(v > 0, "%s is %v, expected a positive duration", name, v)
 	}
 	_, err = c.extensions()
-	return errors.Join(append(errs, err)...)
+	_, _, bad := c.Share.parse()
+	return errors.Join(append(errs, err, bad)...)
 }
 
 var extensionName = regexp.MustCompile(`^[a-z0-9]{1,20}$`)

@@ -81,11 +81,19 @@ func event(t *testing.T, id, typ, subject string, payload any) events.Event {
 
 const general = events.ChannelID("ch_general")
 
-// Every service does through infra/nats what it does in production.
+// Every service does through infra/nats what it does in production, with
+// partitions too.
 func TestEachServiceMayDoItsJob(t *testing.T) {
+	for _, partitions := range []int{1, 8} {
+		t.Run(fmt.Sprint(partitions), func(t *testing.T) { eachServiceMayDoItsJob(t, partitions) })
+	}
+}
+
+func eachServiceMayDoItsJob(t *testing.T, partitions int) {
 	srv := start(t)
 	operator := open(t, srv, "operator") // makes the streams
 	ctx := t.Context()
+	require.NoError(t, operator.Repartition(ctx, partitions))
 	publish := func(log *nats.Log, id, subject string) {
 		t.Helper()
 		_, err := log.Publish(ctx, event(t, id, events.TypeMessageSent, subject, "x"))
@@ -158,7 +166,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 				c.Close()
 			}
 			require.Eventually(t, func() bool {
-				applied, err := log.Applied(ctx, stream, consumer)
+				applied, err := operator.Applied(ctx, stream, consumer)
 				return err == nil && applied > 0
 			}, time.Minute, 10*time.Millisecond, "the server has the acknowledgement")
 		}
@@ -360,7 +368,14 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		}
 	}
 	messageWriter, searchWriter, metadataWriter := consumer("MESSAGES", "message-writer"), consumer("MESSAGES", "search-writer"), consumer("METADATA", "metadata-writer")
-	info := func(of []string) []string { return of[3:4] }
+	for p := range 8 {
+		messageWriter = append(messageWriter, consumer("MESSAGES", fmt.Sprint("message-writer-", p))[1:]...)
+		searchWriter = append(searchWriter, consumer("MESSAGES", fmt.Sprint("search-writer-", p))[1:]...)
+	}
+	info := func(of []string) []string {
+		return slices.DeleteFunc(slices.Clone(of), func(s string) bool { return !strings.HasPrefix(s, "$JS.API.CONSUMER.INFO.") })
+	}
+	messagesInfo := slices.Concat(info(messageWriter), info(searchWriter))
 	cutOffs := []string{"$JS.API.CONSUMER.CREATE.CUTOFFS.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.CUTOFFS.ordered_x", "$JS.API.CONSUMER.DELETE.CUTOFFS.ordered_x"}
 	readView := []string{"$JS.API.STREAM.MSG.GET.VIEWS"}
 	follow := []string{
@@ -378,7 +393,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.CREATE.MESSAGES", "$JS.API.STREAM.UPDATE.MESSAGES", "$JS.API.STREAM.DELETE.MESSAGES",
 		"$JS.API.STREAM.MSG.DELETE.MESSAGES", "$JS.API.STREAM.SNAPSHOT.MESSAGES", "$JS.API.STREAM.RESTORE.MESSAGES",
 		"$JS.API.STREAM.DELETE.METADATA", "$JS.API.STREAM.PURGE.METADATA", "$JS.API.STREAM.DELETE.DEADLETTERS", "$JS.API.STREAM.MSG.GET.DEADLETTERS",
-		"$JS.API.CONSUMER.DELETE.MESSAGES.message-writer", "$JS.API.CONSUMER.DELETE.MESSAGES.search-writer", "$JS.API.CONSUMER.DELETE.METADATA.metadata-writer",
+		"$JS.API.CONSUMER.DELETE.MESSAGES.message-writer", "$JS.API.CONSUMER.DELETE.MESSAGES.message-writer-7", "0.send.ch_a", "$JS.API.CONSUMER.DELETE.MESSAGES.search-writer", "$JS.API.CONSUMER.DELETE.METADATA.metadata-writer",
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
 		"$JS.API.STREAM.PURGE.CUTOFFS", "$JS.API.STREAM.DELETE.CUTOFFS", "$JS.API.STREAM.MSG.DELETE.CUTOFFS",
@@ -391,11 +406,11 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"joinchannel":    slices.Concat([]string{members}, readMetadata, cutOffs),
 		"addmembers":     slices.Concat([]string{members}, readMetadata, cutOffs),
 		"leavechannel":   slices.Concat([]string{members}, readMetadata, cutOffs),
-		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
+		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
 		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
-		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter), cutOffs),
+		"channelhistory": slices.Concat(readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"searchmessages": slices.Concat(readView, readMetadata, readMessages, messagesInfo, info(metadataWriter), cutOffs),
 		"identity":       slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
 		"messagewriter":  readView, "searchwriter": readView, "metadatawriter": readView,
 		"source-message-writer":  messageWriter,
