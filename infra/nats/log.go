@@ -110,9 +110,10 @@ type Log struct {
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
-// CUTOFFS, VIEWS and ARCHIVED exist, which any number of processes may do at once. It
-// tries for Config.ConnectWait. A stream of that name with other subjects, or with a
-// transform that is not that of partitions, is an error of kind events.ErrConflict.
+// CUTOFFS, VIEWS, ARCHIVED and SNAPSHOTS exist, which any number of processes may do
+// at once. It tries for Config.ConnectWait. A stream of that name with other subjects,
+// or with a transform that is not that of partitions, is an error of kind
+// events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {

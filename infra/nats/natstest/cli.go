@@ -30,7 +30,8 @@ func CLI(t testing.TB) string {
 // Run runs the nats command against a server.
 func Run(t testing.TB, cli, url string, args ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), cli, append([]string{"--server", url}, args...)...).CombinedOutput()
+	c := exec.CommandContext(t.Context(), cli, append([]string{"--server", url}, args...)...) //nolint:gosec // the tool and its arguments are the test's own
+	out, err := c.CombinedOutput()
 	t.Logf("nats %v: %.300s", args, out)
 	if err != nil {
 		t.Fatalf("nats %v: %v", args, err)
