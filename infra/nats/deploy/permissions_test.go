@@ -133,6 +133,8 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		_, revision, err := log.ReadView(ctx, "messages")
 		require.NoError(t, err)
 		require.NotZero(t, revision)
+		_, err = log.Epoch(ctx)
+		require.NoError(t, err)
 	}
 	_, err := operator.WriteView(ctx, "messages", []byte("{}"), 0)
 	require.NoError(t, err)
@@ -202,7 +204,9 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			publish(log, "evt_l", events.MemberSubject(general, "bob"))
 			metadata(log)
 		},
-		"messagewriter": view, "searchwriter": view, "metadatawriter": view,
+		"messagewriter":  func(log *nats.Log) { view(log); position(log, events.StreamMessages, events.ConsumerMessages) },
+		"searchwriter":   func(log *nats.Log) { view(log); position(log, events.StreamMessages, events.ConsumerSearch) },
+		"metadatawriter": func(log *nats.Log) { view(log); position(log, events.StreamMetadata, events.ConsumerMetadata) },
 		"sendmessage": func(log *nats.Log) {
 			view(log)
 			publish(log, "evt_2", events.MessageSubject(general))
@@ -333,7 +337,9 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter), cutOffs),
 		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter), cutOffs),
 		"identity":       slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
-		"messagewriter":  readView, "searchwriter": readView, "metadatawriter": readView,
+		"messagewriter":  slices.Concat(readView, info(messageWriter)),
+		"searchwriter":   slices.Concat(readView, info(searchWriter)),
+		"metadatawriter": slices.Concat(readView, info(metadataWriter)),
 		"source-message-writer":  messageWriter,
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,
