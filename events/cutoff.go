@@ -25,11 +25,13 @@ const (
 
 // UserCutOff is the payload of [TypeUserCutOff]: tokens that somebody holds are
 // refused from now on. Whose they are is said by one of three: a user, a session
-// of the issuer (then the user is for people to read), or everyone.
+// of the issuer (then the user is for people to read), or everyone: all tokens, or
+// only those that carry a role.
 type UserCutOff struct {
 	UserID    UserID       `json:"user_id,omitempty"`
 	SessionID string       `json:"session_id,omitempty"` // all tokens of that session, whenever they were issued
 	Everyone  bool         `json:"everyone,omitempty"`
+	WithRoles bool         `json:"with_roles,omitempty"` // of everyone, only tokens that carry a role; who does not know it refuses all, which harms nobody: a new token is to be had
 	Reason    CutOffReason `json:"reason"`
 	NotBefore time.Time    `json:"not_before"` // by the issuer's clock: tokens issued before are refused
 	Until     time.Time    `json:"until"`      // by then every token that this concerns has expired
@@ -49,6 +51,9 @@ func (c UserCutOff) Validate() error {
 	if named == c.Everyone {
 		return Invalid("invalid_cut_off", "user_id", "a cut-off is of a user, of a session, or of everyone")
 	}
+	if c.WithRoles && !c.Everyone {
+		return Invalid("invalid_cut_off", "with_roles", "only a cut-off of everyone may be of tokens with roles")
+	}
 	if c.Reason == "" || len(c.Reason) > 64 {
 		return Invalid("invalid_reason", "reason", "reason has %d bytes, 1 to 64 are allowed", len(c.Reason))
 	}
@@ -65,6 +70,8 @@ func (c UserCutOff) Concerns(caller Caller) bool {
 	switch {
 	case c.SessionID != "":
 		return caller.Session == c.SessionID
+	case c.WithRoles && len(caller.Roles) == 0:
+		return false
 	case c.Everyone, caller.User == c.UserID:
 		return caller.Issued.Before(c.NotBefore)
 	}

@@ -29,6 +29,8 @@ func TestCutOffValidate(t *testing.T) {
 		"a session":                  {func(c *events.UserCutOff) { c.UserID, c.SessionID = "", "s.1" }, "cutoffs.session.s%2E1"},
 		"a session of a user":        {func(c *events.UserCutOff) { c.SessionID = "s1" }, "cutoffs.session.s1"},
 		"everyone":                   {func(c *events.UserCutOff) { c.UserID, c.Everyone = "", true }, "cutoffs.everyone"},
+		"everyone with a role":       {func(c *events.UserCutOff) { c.UserID, c.Everyone, c.WithRoles = "", true, true }, "cutoffs.everyone"},
+		"a user with a role":         {func(c *events.UserCutOff) { c.WithRoles = true }, ""},
 		"a reason of later times":    {func(c *events.UserCutOff) { c.Reason = "quarantined" }, "cutoffs.user.dr%2E%20who"},
 		"nobody":                     {func(c *events.UserCutOff) { c.UserID = "" }, ""},
 		"everyone and a user":        {func(c *events.UserCutOff) { c.Everyone = true }, ""},
@@ -66,6 +68,7 @@ func TestCutOffValidate(t *testing.T) {
 func TestCutOffConcerns(t *testing.T) {
 	user, session := cut(nil), cut(func(c *events.UserCutOff) { c.SessionID = "s1" })
 	everyone := cut(func(c *events.UserCutOff) { c.UserID, c.Everyone = "", true })
+	withRoles := cut(func(c *events.UserCutOff) { c.UserID, c.Everyone, c.WithRoles = "", true, true })
 	caller := func(user, session string, issued time.Time) events.Caller {
 		return events.Caller{User: events.UserID(user), Session: session, Issued: issued}
 	}
@@ -87,6 +90,9 @@ func TestCutOffConcerns(t *testing.T) {
 		{"no session", session, caller("dr. who", "", before), false},
 		{"everyone, before", everyone, caller("bob", "s9", before), true},
 		{"everyone, after", everyone, caller("bob", "s9", after), false},
+		{"with a role", withRoles, events.Caller{User: "bob", Issued: before, Roles: []string{events.RoleImport}}, true},
+		{"with a role, after", withRoles, events.Caller{User: "bob", Issued: after, Roles: []string{events.RoleImport}}, false},
+		{"without a role", withRoles, caller("bob", "s9", before), false},
 	} {
 		assert.Equal(t, tt.want, tt.c.Concerns(tt.caller), tt.name)
 	}

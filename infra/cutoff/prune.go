@@ -21,16 +21,20 @@ func (s *Set) prune(now time.Time) {
 				delete(s.sessions, id)
 			}
 		}
-		if s.everyone.until <= at {
-			s.everyone = entry{}
+		for _, e := range []*entry{&s.everyone, &s.roles} {
+			if e.until <= at {
+				*e = entry{}
+			}
 		}
 	}
 	if over := len(s.users) + len(s.sessions) - s.cfg.MaxEntries; over > 0 {
 		s.overflow(over + s.cfg.MaxEntries/16)
 	}
 	n := len(s.users) + len(s.sessions)
-	if s.everyone.until != 0 {
-		n++
+	for _, e := range []entry{s.everyone, s.roles} {
+		if e.until != 0 {
+			n++
+		}
 	}
 	s.size.Store(int64(n))
 }

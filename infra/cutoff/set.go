@@ -23,7 +23,7 @@ const MaxEntries = 1 << 20
 const skew = 5 * time.Minute
 
 // ErrTokenRevoked refuses a token that was cut off.
-var ErrTokenRevoked = events.NewFault(events.ErrUnauthenticated, "token_revoked", "", "the user or the session has been signed out")
+var ErrTokenRevoked = events.NewFault(events.ErrUnauthenticated, "token_revoked", "", "the user or the session has been signed out, or has lost a role")
 
 // Log is where cut-offs come from.
 type Log interface {
@@ -66,6 +66,7 @@ type Set struct {
 	users    map[events.UserID]entry
 	sessions map[string]int64 // until
 	everyone entry
+	roles    entry // whoever's token carries a role
 	pruned   time.Time
 }
 
@@ -158,7 +159,8 @@ func (s *Set) Check(ctx context.Context, caller events.Caller) error {
 	now := s.cfg.Now().UnixNano()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.users[caller.User].refuses(caller, now) || s.everyone.refuses(caller, now) || caller.Session != "" && s.sessions[caller.Session] > now {
+	if s.users[caller.User].refuses(caller, now) || s.everyone.refuses(caller, now) ||
+		len(caller.Roles) > 0 && s.roles.refuses(caller, now) || caller.Session != "" && s.sessions[caller.Session] > now {
 		return ErrTokenRevoked
 	}
 	return nil
@@ -207,6 +209,8 @@ func (s *Set) apply(es []events.Event) {
 		switch {
 		case c.SessionID != "":
 			s.sessions[c.SessionID] = max(s.sessions[c.SessionID], c.Until.UnixNano())
+		case c.WithRoles:
+			s.roles = s.roles.merge(c)
 		case c.Everyone:
 			s.everyone = s.everyone.merge(c)
 		default:

@@ -125,6 +125,19 @@ func TestCutOffsAsTheyCome(t *testing.T) {
 		_, err := log.Publish(t.Context(), e)
 		require.NoError(t, err)
 	}
+	importer := caller("ann", "s3")
+	importer.Roles = []string{events.RoleImport}
+	require.NoError(t, s.Check(t.Context(), importer))
+	roles := ofUser("")
+	roles.Everyone, roles.WithRoles, roles.Reason = true, true, events.CutOffRolesChanged
+	publish(t, log, roles, "roles")
+	require.True(t, (<-watched).WithRoles)
+	require.ErrorIs(t, s.Check(t.Context(), importer), cutoff.ErrTokenRevoked)
+	importer.Issued = time.Now().Add(time.Second)
+	require.NoError(t, s.Check(t.Context(), importer), "a token from after it")
+	_, err = verifier.Verify(t.Context(), "s2")
+	require.NoError(t, err, "a token without a role")
+
 	everyone := ofUser("")
 	everyone.Everyone, everyone.Reason = true, "later"
 	publish(t, log, everyone, "2")

@@ -148,9 +148,11 @@ func streamID(info *jetstream.StreamInfo) string {
 }
 
 // StreamArchived holds, for each subject of a trimmed stream, the last sequence
-// that was taken away, and how far that is complete. It is made by the archiver
-// and can be made anew from the segments.
+// that was taken away, and how far that is complete. The archiver can make that
+// anew from the segments.
 const StreamArchived = "ARCHIVED"
+
+const archivedSubjects = "archived.>"
 
 func archivedSubject(subject string) string { return "archived." + subject }
 

@@ -270,7 +270,8 @@ func TestOlderNotesNeverReplaceNewerOnes(t *testing.T) {
 	require.Zero(t, noted)
 }
 
-// Losing the notes is noticed, and they can be made anew.
+// Losing the notes is noticed, and they can be made anew once the operator has
+// made their stream.
 func TestLostNotesAreNoticed(t *testing.T) {
 	srv := natstest.Start(t)
 	a := archivedLog(t, natstest.Connect(t, srv), 500)
@@ -283,6 +284,7 @@ func TestLostNotesAreNoticed(t *testing.T) {
 	require.NoError(t, js.DeleteStream(nats.StreamArchived))
 	_, err = a.LastBefore(t.Context(), []string{"messages.send.ch_once"}, 501)
 	require.ErrorIs(t, err, nats.ErrArchived)
+	natstest.Connect(t, srv)
 	noted, err := a.Noted(t.Context(), events.StreamMessages, a.id)
 	require.NoError(t, err)
 	require.Zero(t, noted)

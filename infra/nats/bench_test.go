@@ -165,3 +165,17 @@ func BenchmarkLast(b *testing.B) {
 		}
 	})
 }
+
+// With the stream divided, and not: what the transform costs those who publish,
+// what reads through one cost, and a position of so many consumers.
+func BenchmarkPartitions(b *testing.B) {
+	for _, n := range []int{1, 4} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			b.Setenv("NATS_PARTITIONS", fmt.Sprint(n))
+			b.Run("publish", BenchmarkPublishAll)
+			b.Run("publish one", BenchmarkPublish)
+			b.Run("last", BenchmarkLast)
+			b.Run("fetch", BenchmarkFetchAndAck)
+		})
+	}
+}

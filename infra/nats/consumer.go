@@ -23,24 +23,45 @@ type ConsumerConfig struct {
 	Filters       []string      // subjects; none: all
 	AckWait       time.Duration // an event without a sign of life for so long is delivered again; 30 s by default
 	MaxAckPending int           // events delivered and not acknowledged, of all who fetch; 10,000 by default
+
+	// Where Shares is not 0, this one fetches only from the partitions p of the
+	// stream with p mod Shares = Share; what is in none counts as 0. A stream that
+	// has no partitions leaves nothing to the others.
+	Share, Shares int
 }
 
 // Consumer hands out the events of a durable consumer. Any number of processes
-// may fetch from the same one; each event goes to one of them.
+// may fetch from the same one; each event goes to one of them. On a stream with
+// partitions it is several on the server, one a partition, and notices within
+// partitionsEvery when there are more.
 type Consumer struct {
 	l   *Log
 	cfg ConsumerConfig
 
 	mu     sync.Mutex
-	pull   *puller
+	msgs   chan *nats.Msg
+	parts  []*part
+	most   int       // partitions that parts are of; −1 at first
+	looked time.Time // at how many there are
 	again  <-chan struct{}
 	closed bool
-	last   uint64 // of the server's deliveries, the one taken last
 	lag    atomic.Uint64
+}
+
+// part is one of the server's consumers.
+type part struct {
+	durable
+	pull *puller
+	gone bool   // it is to be made anew
+	last uint64 // of the server's deliveries, the one taken last
+	lag  uint64
 }
 
 // FetchMost is the most that one Fetch returns.
 const FetchMost = 5000
+
+// partitionsEvery is how soon a consumer finds that its stream has more partitions.
+const partitionsEvery = 10 * time.Second
 
 // Consumer creates the durable consumer, or updates its settings.
 func (l *Log) Consumer(ctx context.Context, cfg ConsumerConfig) (*Consumer, error) {
@@ -50,28 +71,53 @@ func (l *Log) Consumer(ctx context.Context, cfg ConsumerConfig) (*Consumer, erro
 	if cfg.MaxAckPending <= 0 {
 		cfg.MaxAckPending = 10_000
 	}
-	c := &Consumer{l: l, cfg: cfg}
-	if err := c.create(ctx); err != nil {
+	c := &Consumer{l: l, cfg: cfg, most: -1, again: l.reconnect(), msgs: make(chan *nats.Msg, 2*FetchMost+4*PartitionsMost)}
+	if err := c.look(ctx); err != nil {
+		for _, p := range c.parts {
+			p.pull.close()
+		}
 		return nil, err
-	}
-	var err error
-	c.again = l.reconnect()
-	if c.pull, err = l.newPuller(cfg.Stream, cfg.Name, FetchMost); err != nil {
-		return nil, fmt.Errorf("consumer %s of %s: %w", cfg.Name, cfg.Stream, translate(err))
 	}
 	return c, nil
 }
 
-func (c *Consumer) create(ctx context.Context) error {
+// look makes what the stream's partitions need.
+func (c *Consumer) look(ctx context.Context) error {
+	c.looked = time.Now()
+	most, err := c.l.most(ctx, c.cfg.Stream)
+	if err != nil || most == c.most {
+		return err
+	}
+	for _, d := range durables(c.cfg.Name, c.cfg.Filters, most) {
+		if c.cfg.Shares > 0 && max(d.number, 0)%c.cfg.Shares != c.cfg.Share {
+			continue
+		}
+		if err := c.create(ctx, d); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(c.parts, func(p *part) bool { return p.name == d.name }) {
+			continue
+		}
+		pull, err := c.l.newPullerInto(c.cfg.Stream, d.name, c.msgs)
+		if err != nil {
+			return fmt.Errorf("consumer %s of %s: %w", d.name, c.cfg.Stream, translate(err))
+		}
+		c.parts = append(c.parts, &part{durable: d, pull: pull})
+	}
+	c.most = most
+	return nil
+}
+
+func (c *Consumer) create(ctx context.Context, d durable) error {
 	ctx, cancel := c.l.bounded(ctx)
 	defer cancel()
 	_, err := c.l.js.CreateOrUpdateConsumer(ctx, c.cfg.Stream, jetstream.ConsumerConfig{
-		Durable: c.cfg.Name, FilterSubjects: c.cfg.Filters, AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: d.name, FilterSubjects: d.filters, AckPolicy: jetstream.AckExplicitPolicy,
 		DeliverPolicy: jetstream.DeliverAllPolicy, AckWait: c.cfg.AckWait, MaxAckPending: c.cfg.MaxAckPending,
 		MaxDeliver: -1, MaxWaiting: 512,
 	})
 	if err != nil {
-		return fmt.Errorf("consumer %s of %s: %w", c.cfg.Name, c.cfg.Stream, translate(err))
+		return fmt.Errorf("consumer %s of %s: %w", d.name, c.cfg.Stream, translate(err))
 	}
 	return nil
 }
@@ -82,8 +128,16 @@ func (c *Consumer) create(ctx context.Context) error {
 func (l *Log) DeleteConsumer(ctx context.Context, stream, name string) error {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	err := l.js.DeleteConsumer(ctx, stream, name)
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	most, err := l.most(ctx, stream)
+	for _, d := range durables(name, nil, most) {
+		if err != nil {
+			break
+		}
+		if err = l.js.DeleteConsumer(ctx, stream, d.name); errors.Is(err, jetstream.ErrConsumerNotFound) {
+			err = nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("delete consumer %s of %s: %w", name, stream, translate(err))
 	}
 	return nil
@@ -91,9 +145,10 @@ func (l *Log) DeleteConsumer(ctx context.Context, stream, name string) error {
 
 // Fetch returns up to max events as soon as some are there, and none if that
 // takes longer than wait. One request to the server serves many calls; it may
-// still bring up to max events, whose AckWait then runs already, after Fetch has
-// returned: so fetch again soon, or let max be what there is room for. A
-// consumer that was deleted is made anew, from the stream's beginning.
+// still bring up to max events (of each partition at least one), whose AckWait
+// then runs already, after Fetch has returned: so fetch again soon, or let max be
+// what there is room for. A consumer that was deleted is made anew, from the
+// stream's beginning.
 func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]*Delivery, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,16 +159,26 @@ func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]*D
 	if c.closed {
 		return nil, fmt.Errorf("fetch from %s of %s: %w: it is closed", c.cfg.Name, c.cfg.Stream, events.ErrUnavailable)
 	}
+	if time.Since(c.looked) > partitionsEvery {
+		if err := c.look(ctx); err != nil && ctx.Err() == nil {
+			c.l.log.Warn("log: cannot tell how many partitions there are, will try again", "consumer", c.cfg.Name, "stream", c.cfg.Stream, "error", err)
+		}
+	}
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	for {
 		select {
 		case <-c.again: // the requests went down with the connection
 			c.again = c.l.reconnect()
-			c.pull.owed = 0
+			for _, p := range c.parts {
+				p.pull.owed = 0
+			}
 		default:
 		}
-		err := c.pull.ensure(max)
+		err := c.recreate(ctx)
+		if err == nil {
+			err = c.ensure(max)
+		}
 		if err == nil {
 			select {
 			case <-ctx.Done():
@@ -122,15 +187,12 @@ func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]*D
 				return nil, nil
 			case <-c.again:
 				continue
-			case m := <-c.pull.msgs:
+			case m := <-c.msgs:
 				var ds []*Delivery
 				if ds, err = c.drain(m, max); len(ds) > 0 {
 					return ds, nil
 				}
 			}
-		}
-		if errors.Is(err, errGone) {
-			err = c.recreate(ctx)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("fetch from %s of %s: %w", c.cfg.Name, c.cfg.Stream, translate(err))
@@ -138,47 +200,96 @@ func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]*D
 	}
 }
 
+// recreate makes anew what was found gone.
 func (c *Consumer) recreate(ctx context.Context) error {
-	c.l.log.Warn("log: consumer is not there, creating it", "consumer", c.cfg.Name, "stream", c.cfg.Stream)
-	return c.create(ctx)
+	for _, p := range c.parts {
+		if !p.gone {
+			continue
+		}
+		c.l.log.Warn("log: consumer is not there, creating it", "consumer", p.name, "stream", c.cfg.Stream)
+		if err := c.create(ctx, p.durable); err != nil {
+			return err
+		}
+		p.gone = false
+	}
+	return nil
+}
+
+// ensure has about max events under way, shared out among the parts; one that has
+// none asks for one at least.
+func (c *Consumer) ensure(most int) error {
+	owed := c.owed()
+	for _, p := range c.parts {
+		had := p.pull.owed
+		n := min(max(most/len(c.parts), 1), had+max(most-owed, 0))
+		if err := p.pull.ensure(max(n, 1)); err != nil {
+			return err
+		}
+		owed += p.pull.owed - had
+	}
+	return nil
+}
+
+func (c *Consumer) owed() (n int) {
+	for _, p := range c.parts {
+		n += p.pull.owed
+	}
+	return n
 }
 
 // drain takes m and what else is there.
 func (c *Consumer) drain(m *nats.Msg, max int) (ds []*Delivery, err error) {
+	defer c.sumLag()
 	for {
-		ok, err := c.pull.take(m)
+		d, err := c.take(m)
 		if err != nil {
 			return ds, err
 		}
-		if ok {
-			d, err := c.delivery(m)
-			if err != nil {
-				return ds, err
-			}
+		if d != nil {
 			ds = append(ds, d)
 		}
 		if len(ds) == max {
 			return ds, nil
 		}
 		select {
-		case m = <-c.pull.msgs:
+		case m = <-c.msgs:
 		default:
 			return ds, nil
 		}
 	}
 }
 
-func (c *Consumer) delivery(m *nats.Msg) (*Delivery, error) {
-	p, err := parseDelivery(m.Reply)
+// take reads one answer; nil if it is no event.
+func (c *Consumer) take(m *nats.Msg) (*Delivery, error) {
+	i := slices.IndexFunc(c.parts, func(p *part) bool { return p.pull.sub == m.Sub })
+	if i < 0 {
+		return nil, nil
+	}
+	p := c.parts[i]
+	ok, err := p.pull.take(m)
+	if errors.Is(err, errGone) {
+		p.gone, err = true, nil
+	}
+	if err != nil || !ok {
+		return nil, err
+	}
+	at, err := parseDelivery(m.Reply)
 	if err != nil {
 		return nil, err
 	}
-	d := &Delivery{Subject: m.Subject, Header: m.Header, Data: m.Data, Stream: c.cfg.Stream, Consumer: c.cfg.Name,
-		Sequence: p.seq, Attempt: int(p.attempt), nc: c.l.nc, reply: m.Reply}
-	d.Event, d.Err = event(m.Header, m.Data, m.Subject, p.seq)
-	c.lag.Store(p.pending)
-	c.last = p.consumerSeq
+	d := &Delivery{Subject: plainSubject(m.Subject), Header: m.Header, Data: m.Data, Stream: c.cfg.Stream, Consumer: c.cfg.Name,
+		Sequence: at.seq, Attempt: int(at.attempt), nc: c.l.nc, reply: m.Reply, durable: p.name}
+	d.Event, d.Err = event(m.Header, m.Data, d.Subject, at.seq)
+	p.lag, p.last = at.pending, at.consumerSeq
 	return d, nil
+}
+
+func (c *Consumer) sumLag() {
+	lag := uint64(0)
+	for _, p := range c.parts {
+		lag += p.lag
+	}
+	c.lag.Store(lag)
 }
 
 // Lag is how many matching events the stream held beyond the last one fetched,
@@ -199,12 +310,10 @@ func (c *Consumer) Close() []*Delivery {
 	take := func() (n int) {
 		for {
 			select {
-			case m := <-c.pull.msgs:
+			case m := <-c.msgs:
 				n++
-				if ok, err := c.pull.take(m); err == nil && ok {
-					if d, err := c.delivery(m); err == nil {
-						ds = append(ds, d)
-					}
+				if d, err := c.take(m); err == nil && d != nil {
+					ds = append(ds, d)
 				}
 			default:
 				return n
@@ -216,13 +325,23 @@ func (c *Consumer) Close() []*Delivery {
 	// listen until it has nothing to send, or those who ask elsewhere leave it
 	// quiet.
 	end := time.Now().Add(c.l.timeout)
-	for quiet := 0; c.pull.owed > 0 && quiet < 3 && time.Now().Before(end); {
-		idle, sent, err := c.state()
-		if err != nil {
-			break
+	sent := make([]uint64, len(c.parts))
+listen:
+	for quiet := 0; c.owed() > 0 && quiet < 3 && time.Now().Before(end); {
+		idle := true
+		for i, p := range c.parts {
+			nothing, upTo, err := c.state(p)
+			if err != nil {
+				break listen
+			}
+			idle, sent[i] = idle && nothing, upTo
 		}
-		switch n := take(); {
-		case idle && c.last >= sent:
+		n, all := take(), true
+		for i, p := range c.parts {
+			all = all && p.last >= sent[i]
+		}
+		switch {
+		case idle && all:
 			quiet = 3
 		case !idle || n > 0:
 			quiet = 0
@@ -231,25 +350,35 @@ func (c *Consumer) Close() []*Delivery {
 			<-time.After(2 * time.Millisecond)
 		}
 	}
-	if err := c.pull.sub.Drain(); err != nil || !c.l.nc.IsConnected() || c.l.nc.FlushTimeout(c.l.timeout) != nil {
-		c.pull.close()
+	var err error
+	for _, p := range c.parts {
+		err = cmp.Or(err, p.pull.sub.Drain())
+	}
+	if err != nil || !c.l.nc.IsConnected() || c.l.nc.FlushTimeout(c.l.timeout) != nil {
+		for _, p := range c.parts {
+			p.pull.close()
+		}
 	}
 	take()
 	// Asked for its state, the server forgets requests that nobody listens for.
 	// Otherwise it finds out by the first event given back, and puts that last.
-	_, _, _ = c.state()
+	for _, p := range c.parts {
+		if _, _, err := c.state(p); err != nil {
+			break
+		}
+	}
 	return ds
 }
 
 // state tells whether the server has nothing to send now, to anybody, and the
 // number of what it has sent last.
-func (c *Consumer) state() (idle bool, sent uint64, err error) {
+func (c *Consumer) state(p *part) (idle bool, sent uint64, err error) {
 	if !c.l.nc.IsConnected() {
 		return false, 0, nats.ErrDisconnected
 	}
 	ctx, cancel := c.l.bounded(context.Background())
 	defer cancel()
-	r, err := c.l.js.Consumer(ctx, c.cfg.Stream, c.cfg.Name)
+	r, err := c.l.js.Consumer(ctx, c.cfg.Stream, p.name)
 	if err != nil {
 		return false, 0, err
 	}
@@ -259,82 +388,25 @@ func (c *Consumer) state() (idle bool, sent uint64, err error) {
 }
 
 // GiveBack asks for another delivery of all of ds at once, in the order of their
-// sequences and before anything new, and waits until the server has noted it.
+// sequences (of each partition) and before anything new, and waits until the
+// server has noted it.
 func (c *Consumer) GiveBack(ctx context.Context, ds []*Delivery) error {
-	if len(ds) == 0 {
-		return nil
-	}
 	ds = slices.Clone(ds)
-	slices.SortFunc(ds, func(a, b *Delivery) int { return cmp.Compare(a.Sequence, b.Sequence) })
-	last := len(ds) - 1
-	for _, d := range ds[:last] {
-		if err := d.Nak(0); err != nil {
-			return err
-		}
-	}
+	slices.SortFunc(ds, func(a, b *Delivery) int {
+		return cmp.Or(cmp.Compare(a.durable, b.durable), cmp.Compare(a.Sequence, b.Sequence))
+	})
 	ctx, cancel := c.l.bounded(ctx)
 	defer cancel()
-	if _, err := c.l.nc.RequestWithContext(ctx, ds[last].reply, []byte("-NAK")); err != nil {
-		return fmt.Errorf("give back to %s of %s: %w", c.cfg.Name, c.cfg.Stream, translate(err))
+	for i, d := range ds {
+		if i+1 < len(ds) && ds[i+1].durable == d.durable {
+			if err := d.Nak(0); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := c.l.nc.RequestWithContext(ctx, d.reply, []byte("-NAK")); err != nil {
+			return fmt.Errorf("give back to %s of %s: %w", d.durable, c.cfg.Stream, translate(err))
+		}
 	}
 	return nil
-}
-
-// Applied tells how far a durable consumer has come: every event with a sequence
-// up to the answer has been acknowledged, terminated, or does not match its
-// filters. 0 while there is no such consumer.
-func (l *Log) Applied(ctx context.Context, stream, consumer string) (uint64, error) {
-	applied, _, err := l.Position(ctx, stream, consumer)
-	return applied, err
-}
-
-// Position is [Log.Applied] and the sequence of the stream's last event as of
-// just before. Where they are equal, the consumer has dealt with everything that
-// the log had acknowledged when Position was called. It costs two requests, and a
-// third where other events than the consumer's have come last.
-func (l *Log) Position(ctx context.Context, stream, consumer string) (applied, last uint64, err error) {
-	ctx, cancel := l.bounded(ctx)
-	defer cancel()
-	last, err = l.LastSequence(ctx, stream) // before the consumer is asked, lest the answer be too high
-	if err == nil {
-		applied, err = l.applied(ctx, stream, consumer, last)
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("applied by %s of %s: %w", consumer, stream, err)
-	}
-	return applied, last, nil
-}
-
-func (l *Log) applied(ctx context.Context, stream, consumer string, last uint64) (uint64, error) {
-	c, err := l.js.Consumer(ctx, stream, consumer)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, translate(err)
-	}
-	info := c.CachedInfo()
-	floor := info.AckFloor.Stream
-	if floor >= last || info.NumPending > 0 || info.NumAckPending > 0 {
-		return floor, nil
-	}
-	filters := info.Config.FilterSubjects
-	if info.Config.FilterSubject != "" {
-		filters = []string{info.Config.FilterSubject}
-	}
-	if len(filters) == 0 {
-		filters = []string{">"}
-	}
-	// The consumer sees nothing up to last that it has not had; its replica may
-	// be behind, the leader is not.
-	for _, filter := range filters {
-		s, ok, err := l.leader(ctx, stream, getRequest{Seq: floor + 1, NextFor: filter})
-		if err != nil {
-			return 0, err
-		}
-		if ok && s.seq <= last {
-			return floor, nil
-		}
-	}
-	return last, nil
 }

@@ -28,8 +28,9 @@ type Delivery struct {
 	Sequence uint64
 	Attempt  int // 1 the first time, also counting attempts of other processes
 
-	nc    *nats.Conn
-	reply string
+	nc      *nats.Conn
+	reply   string
+	durable string // on the server, for its partition
 }
 
 func (d *Delivery) respond(b []byte) error {

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -25,13 +26,17 @@ type getRequest struct {
 
 // stored is a message as it lies in a stream.
 type stored struct {
-	subject string
+	subject string // plain
 	seq     uint64
 	header  nats.Header
 	data    []byte
 }
 
 func (s stored) event() (events.Event, error) { return event(s.header, s.data, s.subject, s.seq) }
+
+// errTooMany says that the subjects asked for match more stored ones than the
+// server answers at once.
+var errTooMany = errors.New("direct get: too many results")
 
 // directStored reads one answer of a direct get. Status is the answer's status
 // where it is not a message: 404, or 204 for the end of a batch.
@@ -42,6 +47,8 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 		switch status {
 		case "204", "404":
 			return stored{}, status, nil
+		case "413":
+			return stored{}, status, errTooMany
 		case "503":
 			return stored{}, status, nats.ErrNoResponders
 		}
@@ -51,7 +58,7 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 	if err != nil {
 		return stored{}, "", fmt.Errorf("direct get: sequence %q is not a number", seq)
 	}
-	return stored{subject: m.Header.Get(jetstream.SubjectHeader), seq: n, header: m.Header, data: m.Data}, "", nil
+	return stored{subject: plainSubject(m.Header.Get(jetstream.SubjectHeader)), seq: n, header: m.Header, data: m.Data}, "", nil
 }
 
 // request asks, and waits no longer once the connection is lost: the answer would
@@ -59,12 +66,8 @@ func directStored(m *nats.Msg) (s stored, status string, err error) {
 func (l *Log) request(ctx context.Context, subject string, payload []byte) (*nats.Msg, error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	l.mu.Lock()
-	line := l.line
-	l.mu.Unlock()
-	own, stop := context.WithCancel(ctx)
+	own, line, stop := l.whileConnected(ctx)
 	defer stop()
-	defer context.AfterFunc(line, stop)()
 	m, err := l.nc.RequestWithContext(own, subject, payload)
 	if err != nil && line.Err() != nil && ctx.Err() == nil {
 		return nil, nats.ErrDisconnected
@@ -106,7 +109,7 @@ func (l *Log) leader(ctx context.Context, stream string, req getRequest) (stored
 		}
 		return stored{}, false, translate(a.Error)
 	}
-	s := stored{subject: a.Message.Subject, seq: a.Message.Seq, data: a.Message.Data}
+	s := stored{subject: plainSubject(a.Message.Subject), seq: a.Message.Seq, data: a.Message.Data}
 	if len(a.Message.Header) > 0 {
 		if s.header, err = nats.DecodeHeadersMsg(a.Message.Header); err != nil {
 			return stored{}, false, events.Invalid("invalid_event", "", "message %d of %s: headers: %v", s.seq, stream, err)

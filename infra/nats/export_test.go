@@ -1,6 +1,9 @@
 package nats
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // For the fuzz tests: what reads bytes that come from elsewhere.
 var (
@@ -19,6 +22,15 @@ func ParseDelivery(reply string) ([4]uint64, error) {
 func DeadLetterOf(subject string, seq uint64, header map[string][]string, data []byte) DeadLetter {
 	return deadLetter(stored{subject: subject, seq: seq, header: header, data: data})
 }
+
+// How subjects of the log and what is stored translate.
+var (
+	StoredFilter = storedFilter
+	PlainSubject = plainSubject
+)
+
+// LookAgain has the next Fetch ask how many partitions there are.
+func (c *Consumer) LookAgain() { c.looked = time.Time{} }
 
 // Ask sends a request as reads of the log do.
 func (l *Log) Ask(ctx context.Context, subject string) error {

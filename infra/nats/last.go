@@ -17,7 +17,7 @@ func (l *Log) Last(ctx context.Context, subject string) (events.Event, error) {
 	if err := checkSubject(subject); err != nil {
 		return events.Event{}, fmt.Errorf("last of %s: %w", subject, err)
 	}
-	s, ok, err := l.direct(ctx, "$JS.API.DIRECT.GET."+stream+"."+subject, nil)
+	s, ok, err := l.lastStored(ctx, stream, subject)
 	if err == nil && !ok {
 		return l.LastConfirmed(ctx, subject)
 	}
@@ -39,7 +39,7 @@ func (l *Log) LastConfirmed(ctx context.Context, subject string) (events.Event, 
 	if err == nil {
 		var s stored
 		var ok bool
-		s, ok, err = l.leader(ctx, events.StreamOf(subject), getRequest{LastFor: subject})
+		s, ok, err = l.leader(ctx, events.StreamOf(subject), getRequest{LastFor: storedFilter(subject)})
 		switch {
 		case err == nil && ok:
 			e, err = s.event()
@@ -65,6 +65,13 @@ func (l *Log) lastArchived(ctx context.Context, subject string) (events.Event, e
 	return l.BySequence(ctx, events.StreamOf(subject), last[subject])
 }
 
+func (l *Log) lastStored(ctx context.Context, stream, subject string) (stored, bool, error) {
+	if filter := storedFilter(subject); filter != subject {
+		return l.direct(ctx, "$JS.API.DIRECT.GET."+stream, encode(getRequest{LastFor: filter}))
+	}
+	return l.direct(ctx, "$JS.API.DIRECT.GET."+stream+"."+subject, nil)
+}
+
 func checkSubject(subject string) error {
 	if events.StreamOf(subject) == "" {
 		return events.Invalid("invalid_subject", "subject", "%q is not a subject of the log", subject)
@@ -85,7 +92,7 @@ func (l *Log) LastOf(ctx context.Context, subjects []string) (map[string]events.
 	last := make(map[string]events.Event, len(subjects))
 	err := l.multiLast(ctx, subjects, 0, multiMost, func(s stored) error {
 		e, err := s.event()
-		if err == nil {
+		if err == nil && e.Sequence > last[s.subject].Sequence { // there is one of each partition that the subject was in
 			last[s.subject] = e
 		}
 		return err
@@ -124,7 +131,7 @@ func (l *Log) LastBefore(ctx context.Context, subjects []string, seq uint64) (ma
 	var later []string
 	err := l.multiLast(ctx, subjects, 0, multiMost, func(s stored) error {
 		if s.seq < seq {
-			last[s.subject] = s.seq
+			last[s.subject] = max(last[s.subject], s.seq)
 		} else {
 			later = append(later, s.subject)
 		}
@@ -132,7 +139,7 @@ func (l *Log) LastBefore(ctx context.Context, subjects []string, seq uint64) (ma
 	})
 	if err == nil {
 		err = l.multiLast(ctx, later, seq-1, multiSearched, func(s stored) error {
-			last[s.subject] = s.seq
+			last[s.subject] = max(last[s.subject], s.seq)
 			return nil
 		})
 	}
@@ -160,7 +167,11 @@ func (l *Log) multiLast(ctx context.Context, subjects []string, upTo uint64, mos
 		}
 		for len(subjects) > 0 && err == nil {
 			n := min(most, len(subjects))
-			err = b.multi(ctx, getRequest{MultiLast: subjects[:n], UpToSeq: upTo}, f)
+			err = b.multi(ctx, getRequest{MultiLast: storedFilters(subjects[:n]), UpToSeq: upTo}, f)
+			if errors.Is(err, errTooMany) && n > 1 {
+				most, err = n/2, nil
+				continue
+			}
 			subjects = subjects[n:]
 		}
 		b.close()

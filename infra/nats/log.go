@@ -41,6 +41,10 @@ type Config struct {
 	DedupWindow    time.Duration `env:"DEDUP_WINDOW" envDefault:"2m"`         // never made shorter once the streams exist
 	Replicas       int           `env:"NATS_REPLICAS" envDefault:"1"`         // of the streams, when this Open creates them
 	Compress       bool          `env:"NATS_COMPRESS"`                        // S2 on disk, when this Open creates them
+	Partitions     int           `env:"NATS_PARTITIONS" envDefault:"1"`       // of MESSAGES by channel, when this Open creates it; see Repartition
+	MessagesBytes  int64         `env:"NATS_MESSAGES_BYTES"`                  // the most that MESSAGES may take on each node, as with all others when this Open creates them; 0: what the server has
+	MetadataBytes  int64         `env:"NATS_METADATA_BYTES"`                  // METADATA
+	DeadBytes      int64         `env:"NATS_DEADLETTERS_BYTES"`               // DEADLETTERS
 	ConnectWait    time.Duration `env:"NATS_CONNECT_WAIT" envDefault:"1m"`    // how long Open tries
 	AckWait        time.Duration `env:"NATS_PUBLISH_TIMEOUT" envDefault:"5s"` // for the acknowledgement of a publish
 	RequestTimeout time.Duration `env:"NATS_REQUEST_TIMEOUT" envDefault:"5s"` // for any other answer of the server, where the caller sets no bound
@@ -59,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Replicas <= 0 {
 		c.Replicas = 1
+	}
+	if c.Partitions <= 0 {
+		c.Partitions = 1
 	}
 	if c.ConnectWait <= 0 {
 		c.ConnectWait = time.Minute
@@ -91,23 +98,25 @@ type Log struct {
 	archive Archive // nil if none is configured
 
 	connects atomic.Uint64 // counts reconnects
+	divided  atomic.Bool   // MESSAGES has, or had, partitions
 	mu       sync.Mutex
 	again    chan struct{} // closed by the next reconnect
 	line     context.Context
 	cut      context.CancelFunc // of line: the connection was lost
 	marks    map[string]marks   // by stream
+	passed   map[string]passed  // by stream and durable
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
-// CUTOFFS and VIEWS exist, which any number of processes may do at once. It tries
-// for Config.ConnectWait. A stream of that name with other subjects is an error of
-// kind events.ErrConflict.
+// CUTOFFS, VIEWS and ARCHIVED exist, which any number of processes may do at once. It
+// tries for Config.ConnectWait. A stream of that name with other subjects, or with a
+// transform that is not that of partitions, is an error of kind events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open log at %s: %w", cfg.Where(), err)
 	}
-	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{}), marks: map[string]marks{}}
+	l := &Log{log: cfg.Logger, metrics: newMetrics(cfg.Registerer), timeout: cfg.RequestTimeout, again: make(chan struct{}), marks: map[string]marks{}, passed: map[string]passed{}}
 	l.line, l.cut = context.WithCancel(context.Background())
 	if err := l.connect(ctx, cfg); err != nil {
 		return nil, err
@@ -197,6 +206,7 @@ func (l *Log) reconnected(nc *nats.Conn) {
 	l.mu.Lock()
 	close(l.again)
 	l.again = make(chan struct{})
+	clear(l.passed) // the server may have been set back
 	l.mu.Unlock()
 }
 
@@ -223,10 +233,16 @@ func (l *Log) DedupWindow() time.Duration { return l.window }
 func (l *Log) Ping(ctx context.Context) error {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
+	own, line, stop := l.whileConnected(ctx)
+	defer stop()
 	if !l.nc.IsConnected() {
 		return fmt.Errorf("ping log: %w: %w", events.ErrUnavailable, nats.ErrDisconnected)
 	}
-	if err := l.nc.FlushWithContext(ctx); err != nil {
+	err := l.nc.FlushWithContext(own)
+	if err != nil && line.Err() != nil && ctx.Err() == nil {
+		err = nats.ErrDisconnected
+	}
+	if err != nil {
 		return fmt.Errorf("ping log: %w", translate(err))
 	}
 	return nil
@@ -243,6 +259,17 @@ func (l *Log) Close() error {
 		l.pub.close()
 	}
 	return nil
+}
+
+// whileConnected ends a request once the connection is lost, and line with it: the
+// answer would have come by it.
+func (l *Log) whileConnected(ctx context.Context) (own, line context.Context, stop func()) {
+	l.mu.Lock()
+	line = l.line
+	l.mu.Unlock()
+	own, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(line, cancel)
+	return own, line, func() { unlink(); cancel() }
 }
 
 // bounded ends a request whose caller set no deadline.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,46 @@ func TestOpenSettings(t *testing.T) {
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, families[0].GetMetric()[0].GetHistogram().GetSampleCount())
+}
+
+// A stream that is full refuses, loses nothing, and leaves the others alone.
+func TestStorageLimits(t *testing.T) {
+	srv := natstest.Start(t)
+	cfg := nats.Config{URL: srv.ClientURL(), Logger: slog.New(slog.DiscardHandler),
+		MessagesBytes: 64 << 10, MetadataBytes: 65 << 10, DeadBytes: 66 << 10}
+	log, err := nats.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	defer log.Close()
+	_, js := raw(t, srv.ClientURL())
+	for name, limit := range map[string]int64{events.StreamMessages: 64 << 10, events.StreamMetadata: 65 << 10, events.StreamDeadLetters: 66 << 10} {
+		s, err := js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		assert.Equal(t, limit, s.CachedInfo().Config.MaxBytes, name)
+		assert.Equal(t, jetstream.DiscardNew, s.CachedInfo().Config.Discard, name)
+	}
+	stored := 0
+	for ; ; stored++ {
+		e := sent("ch_a", stored)
+		e.Data = []byte(fmt.Sprintf(`{"text":%q}`, strings.Repeat("x", 1000)))
+		if _, err = log.Publish(t.Context(), e); err != nil {
+			break
+		}
+		require.Less(t, stored, 100, "64 KiB hold no hundred messages of 1,000 bytes")
+	}
+	require.ErrorIs(t, err, events.ErrUnavailable)
+	assert.ErrorContains(t, err, "maximum bytes exceeded")
+	s, err := js.Stream(t.Context(), events.StreamMessages)
+	require.NoError(t, err)
+	assert.EqualValues(t, stored, s.CachedInfo().State.Msgs)
+	_, err = log.Publish(t.Context(), joined("ch_a", "ann", 1))
+	require.NoError(t, err)
+
+	more := s.CachedInfo().Config
+	more.MaxBytes *= 2
+	_, err = js.UpdateStream(t.Context(), more)
+	require.NoError(t, err)
+	_, err = log.Publish(t.Context(), sent("ch_a", stored+1))
+	require.NoError(t, err)
 }
 
 func TestOpenGivesUp(t *testing.T) {

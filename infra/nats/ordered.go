@@ -41,7 +41,7 @@ const followBatch = 500
 // newOrdered reads from the given sequence on, or only what comes later if it
 // is 0.
 func (l *Log) newOrdered(stream string, filters []string, from uint64) *ordered {
-	return &ordered{l: l, stream: stream, filters: filters, next: from}
+	return &ordered{l: l, stream: stream, filters: storedFilters(filters), next: from}
 }
 
 func (o *ordered) close() {
@@ -186,9 +186,10 @@ func (o *ordered) take(es []events.Event, m *nats.Msg) ([]events.Event, error) {
 		return es, fmt.Errorf("delivery %d follows %d", d.consumerSeq, o.count)
 	}
 	o.count, o.next, o.pending, o.seen = d.consumerSeq, d.seq+1, d.pending, true
-	e, err := event(m.Header, m.Data, m.Subject, d.seq)
+	subject := plainSubject(m.Subject)
+	e, err := event(m.Header, m.Data, subject, d.seq)
 	if err != nil {
-		o.l.skip(o.stream, m.Subject, d.seq, err)
+		o.l.skip(o.stream, subject, d.seq, err)
 		return es, nil
 	}
 	return append(es, e), nil

@@ -58,6 +58,9 @@ func (l *Log) prepare(ctx context.Context, e events.Event, expect *uint64) (*nat
 	m, err := l.message(ctx, e)
 	if err == nil && expect != nil {
 		m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(*expect, 10)}
+		if f := storedFilter(e.Subject); f != e.Subject && l.divided.Load() { // the last one may lie in another partition
+			m.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{f}
+		}
 	}
 	return m, err
 }

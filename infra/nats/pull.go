@@ -37,7 +37,12 @@ type puller struct {
 
 // newPuller makes room for up to most messages under way.
 func (l *Log) newPuller(stream, consumer string, most int) (*puller, error) {
-	p := &puller{nc: l.nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: l.nc.NewInbox(), msgs: make(chan *nats.Msg, 2*most+64)}
+	return l.newPullerInto(stream, consumer, make(chan *nats.Msg, 2*most+64))
+}
+
+// newPullerInto gives messages to a channel of several pullers.
+func (l *Log) newPullerInto(stream, consumer string, msgs chan *nats.Msg) (*puller, error) {
+	p := &puller{nc: l.nc, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: l.nc.NewInbox(), msgs: msgs}
 	var err error
 	p.sub, err = l.nc.ChanSubscribe(p.inbox, p.msgs)
 	return p, err

@@ -120,7 +120,7 @@ func (l *Log) rangeStored(ctx context.Context, stream, filter string, from, to u
 		if filter == "" {
 			n = min(n, to-next+1)
 		}
-		return translate(b.ask(getRequest{Seq: next, NextFor: filter, Batch: int(n)}))
+		return translate(b.ask(getRequest{Seq: next, NextFor: storedFilter(filter), Batch: int(n)}))
 	}
 	if err := ask(from); err != nil {
 		return err
@@ -202,7 +202,7 @@ func (l *Log) moreThan(ctx context.Context, stream, filter string, next, to uint
 	if filter == "" {
 		filter = ">"
 	}
-	s, ok, err := l.leader(ctx, stream, getRequest{Seq: next, NextFor: filter})
+	s, ok, err := l.leader(ctx, stream, getRequest{Seq: next, NextFor: storedFilter(filter)})
 	if err != nil || !ok || s.seq > to {
 		return false, err
 	}

@@ -33,8 +33,9 @@ func (l *Log) State(ctx context.Context, stream string) (StreamState, error) {
 	return StreamState{streamID(info), max(s.FirstSeq, 1), s.LastSeq, s.Msgs, s.Bytes}, nil
 }
 
-// KeepID writes a stream's id into its settings, where backups have it. To be
-// called before anything is archived; again does no harm.
+// KeepID writes a stream's id into its settings, where backups have it. Open
+// does so when it makes the stream; in one that was made otherwise it has to be
+// there before anything is archived. Again does no harm and changes nothing.
 func (l *Log) KeepID(ctx context.Context, stream string) error {
 	info, err := l.streamInfo(ctx, stream)
 	if err == nil && info.Config.Metadata[archiveKey] == "" {
@@ -61,15 +62,20 @@ func (l *Log) FirstSequence(ctx context.Context, stream string) (uint64, error) 
 
 // Settled is the sequence up to which every durable consumer of a stream has
 // acknowledged everything, and who is behind most. The consumers in required
-// must be there, else it is 0: one that was deleted begins anew at the first
-// event.
+// must be there, with all partitions, else it is 0: one that was deleted begins
+// anew at the first event.
 func (l *Log) Settled(ctx context.Context, stream string, required ...string) (upTo uint64, behind string, err error) {
-	upTo, err = l.LastSequence(ctx, stream)
-	if err != nil {
-		return 0, "", err
-	}
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
+	info, err := l.streamInfo(ctx, stream)
+	var p Partitions
+	if err == nil {
+		p, err = partitionsOf(info.Config)
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("last sequence of %s: %w", stream, err)
+	}
+	upTo = info.State.LastSeq
 	st, err := l.js.Stream(ctx, stream)
 	if err != nil {
 		return 0, "", fmt.Errorf("consumers of %s: %w", stream, translate(err))
@@ -85,16 +91,18 @@ func (l *Log) Settled(ctx context.Context, stream string, required ...string) (u
 		return 0, "", fmt.Errorf("consumers of %s: %w", stream, translate(err))
 	}
 	for _, name := range required {
-		if !there[name] {
-			return 0, name, nil
+		for _, d := range durables(name, nil, p.Most) {
+			if !there[d.name] {
+				return 0, d.name, nil
+			}
 		}
 	}
 	for name := range there {
-		applied, err := l.Applied(ctx, stream, name)
+		applied, err := l.appliedBy(ctx, info, durable{name: name, number: -1})
 		if err != nil {
-			return 0, "", err
+			return 0, "", fmt.Errorf("applied by %s of %s: %w", name, stream, err)
 		}
-		if applied < upTo {
+		if applied = max(applied, letGo(info)); applied < upTo {
 			upTo, behind = applied, name
 		}
 	}
@@ -143,12 +151,9 @@ func (l *Log) Copy(ctx context.Context, stream string, from, to uint64, f func(s
 
 // NoteArchived records, before Trim takes them away, the last sequences of
 // subjects in a part of a stream, and that with it everything up to upTo is
-// recorded. It makes StreamArchived if need be. Older notes never replace newer
+// recorded. Older notes never replace newer
 // ones, so any number of processes may note, and any note may be repeated.
 func (l *Log) NoteArchived(ctx context.Context, stream, id string, last map[string]uint64, upTo uint64) error {
-	if err := l.ensureArchived(ctx, stream); err != nil {
-		return fmt.Errorf("stream %s: %w", StreamArchived, translate(err))
-	}
 	entries := make(map[string]uint64, len(last))
 	for s, seq := range last {
 		entries[archivedSubject(s)] = seq
@@ -165,35 +170,11 @@ func (l *Log) NoteArchived(ctx context.Context, stream, id string, last map[stri
 
 // Noted is how far NoteArchived has recorded a stream; 0 if not at all.
 func (l *Log) Noted(ctx context.Context, stream, id string) (uint64, error) {
-	if err := l.ensureArchived(ctx, stream); err != nil {
-		return 0, fmt.Errorf("stream %s: %w", StreamArchived, translate(err))
-	}
 	known, err := l.lastGone(ctx, []string{archivedSubject(stream)})
 	if g := known[archivedSubject(stream)]; err != nil || g.id == id {
 		return g.seq, err
 	}
 	return 0, nil
-}
-
-func (l *Log) ensureArchived(ctx context.Context, like string) error {
-	ctx, cancel := l.bounded(ctx)
-	defer cancel()
-	_, err := l.js.Stream(ctx, StreamArchived)
-	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return err
-	}
-	info, err := l.streamInfo(ctx, like)
-	if err != nil {
-		return err
-	}
-	_, err = l.js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: StreamArchived, Subjects: []string{"archived.>"}, Storage: jetstream.FileStorage, Replicas: info.Config.Replicas,
-		MaxMsgsPerSubject: 1, AllowDirect: true, Compression: info.Config.Compression,
-	})
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return nil
-	}
-	return err
 }
 
 // noteAll stores entries where they are higher than what is there.

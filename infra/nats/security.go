@@ -23,6 +23,9 @@ func (c Config) Validate() error {
 	if (c.Cert == "") != (c.Key == "") {
 		return errors.New("NATS_CERT and NATS_KEY belong together")
 	}
+	if c.Partitions < 0 || c.Partitions > PartitionsMost {
+		return fmt.Errorf("NATS_PARTITIONS is %d, expected 1 to %d", c.Partitions, PartitionsMost)
+	}
 	if strings.ContainsAny(c.InboxPrefix, "*> \t\r\n") || strings.HasSuffix(c.InboxPrefix, ".") {
 		return fmt.Errorf("NATS_INBOX_PREFIX is %q, expected the beginning of a subject, without wildcards", c.InboxPrefix)
 	}

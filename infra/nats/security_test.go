@@ -42,3 +42,12 @@ func TestWhereKeepsSecrets(t *testing.T) {
 		require.Equal(t, want, nats.Config{URL: url}.Where())
 	}
 }
+
+func TestConfigOfPartitions(t *testing.T) {
+	for _, n := range []int{0, 1, nats.PartitionsMost} {
+		require.NoError(t, nats.Config{Partitions: n}.Validate())
+	}
+	for _, n := range []int{-1, nats.PartitionsMost + 1} {
+		require.ErrorContains(t, nats.Config{Partitions: n}.Validate(), "NATS_PARTITIONS")
+	}
+}

@@ -17,6 +17,7 @@ import (
 type stream struct {
 	name     string
 	subjects []string
+	divided  bool          // by channel, if Config.Partitions says so
 	keep     bool          // no message is ever taken out of the middle
 	age      time.Duration // after which a message goes; 0: never
 	size     int64         // bytes, beyond which the oldest go; 0: any
@@ -28,11 +29,24 @@ type stream struct {
 const cutOffsAge = 7 * 24 * time.Hour
 
 var streams = []stream{
-	{name: events.StreamMessages, subjects: events.MessagesSubjects, keep: true},
+	{name: events.StreamMessages, subjects: events.MessagesSubjects, divided: true, keep: true},
 	{name: events.StreamMetadata, subjects: events.MetadataSubjects, keep: true},
 	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
 	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
+	{name: StreamArchived, subjects: []string{archivedSubjects}, last: true},
+}
+
+func (c Config) limit(stream string) int64 {
+	switch stream {
+	case events.StreamMessages:
+		return c.MessagesBytes
+	case events.StreamMetadata:
+		return c.MetadataBytes
+	case events.StreamDeadLetters:
+		return c.DeadBytes
+	}
+	return 0
 }
 
 // ensureStreams creates what is missing and returns the de-duplication window
@@ -74,17 +88,27 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	if s.size > 0 {
 		want.MaxBytes = s.size
 	}
+	if limit := cfg.limit(s.name); limit > 0 {
+		// Full, it refuses. Letting the oldest go would lose what was accepted.
+		want.MaxBytes, want.Discard = limit, jetstream.DiscardNew
+	}
 	if s.last {
 		want.MaxMsgsPerSubject = 1
 	}
 	if cfg.Compress {
 		want.Compression = jetstream.S2Compression
 	}
+	if s.divided {
+		divide(&want, Partitions{}, cfg.Partitions)
+	}
 	st, err := l.js.Stream(ctx, s.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		st, err = l.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster, with other settings
 			st, err = l.js.Stream(ctx, s.name)
+		}
+		if err == nil && s.keep {
+			err = l.KeepID(ctx, s.name)
 		}
 	}
 	if err != nil {
@@ -94,6 +118,16 @@ func (l *Log) ensureStream(ctx context.Context, cfg Config, s stream) (time.Dura
 	a, b := slices.Sorted(slices.Values(have.Subjects)), slices.Sorted(slices.Values(want.Subjects))
 	if !slices.Equal(a, b) {
 		return 0, fmt.Errorf("%w: it exists with the subjects %q, expected %q", events.ErrConflict, a, b)
+	}
+	p, err := partitionsOf(have)
+	if err != nil {
+		return 0, err
+	}
+	if s.divided {
+		l.noteDivided(have)
+	}
+	if s.divided && cfg.Partitions > 1 && p.Now != cfg.Partitions {
+		l.log.Warn("log: the stream is divided otherwise, and stays so (chat partitions changes it)", "stream", s.name, "partitions", p.Now, "NATS_PARTITIONS", cfg.Partitions)
 	}
 	if have.AllowDirect && have.Duplicates >= want.Duplicates {
 		return have.Duplicates, nil
@@ -115,6 +149,9 @@ func (l *Log) streamInfo(ctx context.Context, name string) (*jetstream.StreamInf
 		return nil, translate(err)
 	}
 	l.note(name, st.CachedInfo().State.LastSeq)
+	if name == events.StreamMessages {
+		l.noteDivided(st.CachedInfo().Config)
+	}
 	return st.CachedInfo(), nil
 }
 

@@ -83,6 +83,7 @@ type rule struct {
 var rules = []rule{
 	{"events", nil, "the contract imports nothing, so that everything may import it"},
 	{"functions/internal/fixtures", []string{"events", "functions/internal", "infra/nats"}, "test support: it hands fixtures to a function that stands on a real log"},
+	{"functions/internal/writertest", []string{"events", "functions/internal"}, "test support: what every writer has to keep"},
 	{"functions/internal", []string{"events", "functions/internal"}, "the function runtime knows no adapter"},
 	{"functions/cmd", []string{"events", "functions", "infra"}, "a main wires adapters to handlers; what a function is made of lives outside it"},
 	{"functions/command", []string{"events", "functions/internal"}, "I2: a command sees the log and read interfaces that it declares itself, never an adapter, never another handler"},
@@ -139,7 +140,7 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "infra/keycloak/keycloaktest", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest", "infra/archive/archivetest"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "functions/internal/writertest", "infra/keycloak/keycloaktest", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest", "infra/archive/archivetest"}
 	for _, f := range files(t) {
 		if f.test || under(f.dir, append(support, "local")...) {
 			continue

@@ -3,11 +3,14 @@
 package platform_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +31,13 @@ type signedIn struct {
 
 func signIn(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, name string) *signedIn {
 	t.Helper()
-	s := &signedIn{id: r.CreateUser(t, name), tokens: r.Login(t, name)}
+	return signInAgain(t, p, r, r.CreateUser(t, name), name)
+}
+
+// signInAgain logs somebody in who exists already.
+func signInAgain(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, id, name string) *signedIn {
+	t.Helper()
+	s := &signedIn{id: id, tokens: r.Login(t, name)}
 	var claims struct {
 		Session string `json:"sid"`
 	}
@@ -40,35 +49,62 @@ func signIn(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, name 
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.conn.CloseNow() })
 	require.NoError(t, s.conn.Write(t.Context(), websocket.MessageText, []byte(`{"op":"identify","token":"`+s.tokens.Access+`"}`)))
-	for said := ""; !strings.Contains(said, `"op":"ready"`); {
-		_, b, err := s.conn.Read(t.Context())
-		require.NoError(t, err)
-		said = string(b)
-	}
+	s.hears(t, "ready")
 	status, body := callWith(t, p, s.tokens.Access)
 	require.Equal(t, http.StatusOK, status, body)
 	return s
 }
 
-// gone waits for both ends: the socket closed with 4502, a request refused.
+// hears reads until an op comes.
+func (s *signedIn) hears(t *testing.T, op string) {
+	t.Helper()
+	for said := ""; !strings.Contains(said, `"op":"`+op+`"`); {
+		_, b, err := s.conn.Read(t.Context())
+		require.NoError(t, err)
+		said = string(b)
+	}
+}
+
+// stays tells that nothing has happened: the socket answers, a request is taken.
+func (s *signedIn) stays(t *testing.T, p *platformtest.Platform) {
+	t.Helper()
+	require.NoError(t, s.conn.Write(t.Context(), websocket.MessageText, []byte(`{"op":"heartbeat"}`)))
+	s.hears(t, "heartbeat_ack")
+	status, body := callWith(t, p, s.tokens.Access)
+	require.Equal(t, http.StatusOK, status, body)
+}
+
+// gone waits for both ends: the socket closed with 4502, a request refused. The
+// times are those since a moment: until the close was read, and until the answer
+// to the first request that was refused.
 func (s *signedIn) gone(t *testing.T, p *platformtest.Platform, since time.Time) (socket, request time.Duration) {
 	t.Helper()
 	refused := make(chan time.Duration, 1)
 	go func() {
-		for range 6000 {
+		end := time.After(waitLong)
+		for tick := time.Tick(5 * time.Millisecond); ; {
 			if status, _ := callWith(t, p, s.tokens.Access); status == http.StatusUnauthorized {
-				break
+				refused <- time.Since(since)
+				return
+			}
+			select {
+			case <-tick:
+			case <-end:
+				refused <- -1
+				return
 			}
 		}
-		refused <- time.Since(since)
 	}()
+	ctx, cancel := context.WithTimeout(t.Context(), waitLong)
+	defer cancel()
 	var err error
 	for err == nil {
-		_, _, err = s.conn.Read(t.Context())
+		_, _, err = s.conn.Read(ctx)
 	}
 	socket = time.Since(since)
 	require.EqualValues(t, 4502, websocket.CloseStatus(err), "%v", err)
 	request = <-refused
+	require.Positive(t, request, "requests are still taken")
 	status, body := callWith(t, p, s.tokens.Access)
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.Contains(t, body, "token_revoked")
@@ -79,33 +115,64 @@ func keycloakPlatform(r *keycloaktest.Realm) []string {
 	return []string{"OIDC_ISSUER=" + r.Issuer, "CHAT_WATCHER_SECRET=" + keycloaktest.WatcherSecret, "RATE_LIMIT_READ=off"}
 }
 
+// longTokens lets tokens live for as long as may be, for tests of many samples.
+func longTokens(t *testing.T, r *keycloaktest.Realm) {
+	t.Helper()
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodPut, "", map[string]any{"accessTokenLifespan": 3600}, nil))
+}
+
+// ends are what ends a login at Keycloak.
+var ends = []struct {
+	name string
+	do   func(*testing.T, *keycloaktest.Realm, *signedIn)
+}{
+	{"disabled", func(t *testing.T, r *keycloaktest.Realm, s *signedIn) { r.SetEnabled(t, s.id, false) }},
+	{"deleted", func(t *testing.T, r *keycloaktest.Realm, s *signedIn) { r.DeleteUser(t, s.id) }},
+	{"logout", func(t *testing.T, r *keycloaktest.Realm, s *signedIn) { r.Logout(t, s.tokens.ID) }},
+	{"sessions", func(t *testing.T, r *keycloaktest.Realm, s *signedIn) { r.EndSessions(t, s.id) }},
+	{"session", func(t *testing.T, r *keycloaktest.Realm, s *signedIn) { r.EndSession(t, s.session) }},
+}
+
+// number is what a variable says, or else n.
+func number(t testing.TB, variable string, n int) int {
+	t.Helper()
+	if said := os.Getenv(variable); said != "" {
+		var err error
+		n, err = strconv.Atoi(said)
+		require.NoError(t, err, variable)
+	}
+	return n
+}
+
 // Whatever ends a login at Keycloak cuts the socket and refuses the next request.
-// The times are logged; the bound that is asserted is a wait's.
+// The times, from just before Keycloak is told, are logged (CUTOFF_SAMPLES= for
+// more of them); the bound that is asserted is a wait's.
 func TestKeycloakCutsOff(t *testing.T) {
 	r := keycloaktest.New(t)
 	p := platformtest.Start(t, "", keycloakPlatform(r)...)
-	for name, end := range map[string]func(*signedIn){
-		"disabled": func(s *signedIn) { r.SetEnabled(t, s.id, false) },
-		"deleted":  func(s *signedIn) { r.DeleteUser(t, s.id) },
-		"logout":   func(s *signedIn) { r.Logout(t, s.tokens.ID) },
-		"sessions": func(s *signedIn) { r.EndSessions(t, s.id) },
-		"session":  func(s *signedIn) { r.EndSession(t, s.session) },
-	} {
-		t.Run(name, func(t *testing.T) {
+	samples := number(t, "CUTOFF_SAMPLES", 3)
+	for _, end := range ends {
+		t.Run(end.name, func(t *testing.T) {
 			var sockets, requests []time.Duration
-			for n := range 5 {
-				s := signIn(t, p, r, fmt.Sprintf("%s-%d", name, n))
+			for n := range samples {
+				s := signIn(t, p, r, fmt.Sprintf("%s-%d", end.name, n))
 				began := time.Now()
-				end(s)
+				end.do(t, r, s)
 				socket, request := s.gone(t, p, began)
 				sockets, requests = append(sockets, socket), append(requests, request)
 			}
-			slices.Sort(sockets)
-			slices.Sort(requests)
-			t.Logf("%s: socket closed after %v (median), %v (worst); request refused after %v, %v, of %d", name,
-				sockets[len(sockets)/2], sockets[len(sockets)-1], requests[len(requests)/2], requests[len(requests)-1], len(sockets))
+			t.Logf("%-8s  socket closed after %s  request refused after %s", end.name, spread(sockets), spread(requests))
 		})
 	}
+}
+
+// spread tells of times what is usual and what is worst.
+func spread(all []time.Duration) string {
+	slices.Sort(all)
+	at := func(share float64) time.Duration {
+		return all[min(len(all)-1, int(share*float64(len(all))))].Round(time.Millisecond)
+	}
+	return fmt.Sprintf("%v (median) %v (p90) %v (p99) %v (worst of %d)", at(0.5), at(0.9), at(0.99), at(1), len(all))
 }
 
 // Who is disabled while no watcher runs is cut off when it is back.

@@ -11,10 +11,14 @@ import (
 )
 
 // bindings say which writer is fed from where.
-var bindings = []struct{ stream, consumer, writer string }{
-	{events.StreamMessages, events.ConsumerMessages, "messagewriter"},
-	{events.StreamMessages, events.ConsumerSearch, "searchwriter"},
-	{events.StreamMetadata, events.ConsumerMetadata, "metadatawriter"},
+var bindings = []struct {
+	writer string
+	source.Config
+}{
+	{"messagewriter", source.Config{Stream: events.StreamMessages, Consumer: events.ConsumerMessages}},
+	// An index may answer no sooner than its next refresh, half a second later.
+	{"searchwriter", source.Config{Stream: events.StreamMessages, Consumer: events.ConsumerSearch, Order: source.OrderNone, InFlight: 16, MaxPending: 10_000}},
+	{"metadatawriter", source.Config{Stream: events.StreamMetadata, Consumer: events.ConsumerMetadata}},
 }
 
 // sources feed the writers, by consumer.
@@ -23,12 +27,12 @@ type sources map[string]*source.Source
 func newSources(log *natslog.Log, p *process.Process, writers string) (sources, error) {
 	all := sources{}
 	for _, b := range bindings {
-		s, err := source.New(log, source.Config{Stream: b.stream, Consumer: b.consumer, Sink: writers + "/functions/" + b.writer},
-			source.Options{Logger: p.Log, Registerer: p.Registry})
+		b.Sink = writers + "/functions/" + b.writer
+		s, err := source.New(log, b.Config, source.Options{Logger: p.Log, Registerer: p.Registry})
 		if err != nil {
 			return nil, fmt.Errorf("source of %s: %w", b.writer, err)
 		}
-		all[b.consumer] = s
+		all[b.Consumer] = s
 	}
 	return all, nil
 }

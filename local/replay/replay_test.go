@@ -51,9 +51,14 @@ func run(t *testing.T, ctx context.Context, url string, c *corpus.Corpus) (repla
 	return receipt, out.String(), err
 }
 
-func TestReplayOnceAndAgainAndRebuilt(t *testing.T) {
+func TestReplayOnceAndAgainAndRebuilt(t *testing.T) { onceAndAgainAndRebuilt(t) }
+
+// The same where the stream of messages has partitions.
+func TestReplayOnPartitions(t *testing.T) { onceAndAgainAndRebuilt(t, "NATS_PARTITIONS=4") }
+
+func onceAndAgainAndRebuilt(t *testing.T, environ ...string) {
 	c := talk(t, 500)
-	p := platformtest.Start(t, "")
+	p := platformtest.Start(t, "", environ...)
 	first, out, err := run(t, t.Context(), p.URL, c)
 	require.NoError(t, err, out)
 	assert.Equal(t, 500, first.Sent+first.Existing, "what was there is an answer that came too late")

@@ -82,7 +82,7 @@ func (cfg rebuildConfig) run(ctx context.Context, p *process.Process, name strin
 	if url != "" {
 		cfg.Log.URL = url
 	} else {
-		server, err := cfg.serve()
+		server, err := serve("rebuild", cfg.DataDir)
 		if err != nil {
 			return err
 		}
@@ -103,14 +103,14 @@ func (cfg rebuildConfig) run(ctx context.Context, p *process.Process, name strin
 }
 
 // serve starts the log of a platform that does not run.
-func (cfg rebuildConfig) serve() (*embedded.Server, error) {
-	folder := filepath.Join(cfg.DataDir, datadir.Log)
+func serve(command, dataDir string) (*embedded.Server, error) {
+	folder := filepath.Join(dataDir, datadir.Log)
 	if _, err := os.Stat(folder); err != nil {
-		return nil, fmt.Errorf("rebuild: %s holds no log: %w", cfg.DataDir, err)
+		return nil, fmt.Errorf("%s: %s holds no log: %w", command, dataDir, err)
 	}
 	server, err := embedded.Start(embedded.Config{Dir: folder})
 	if err != nil {
-		return nil, fmt.Errorf("rebuild (is the platform still running?): %w", err)
+		return nil, fmt.Errorf("%s (is the platform still running?): %w", command, err)
 	}
 	return server, nil
 }

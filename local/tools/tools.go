@@ -1,5 +1,5 @@
 // Package tools gives the tools around the platform their flags: rebuild,
-// replay, load, invoke, dead letters and the realm. Each function is a command of the chat binary; it
+// replay, load, invoke, dead letters, partitions and the realm. Each function is a command of the chat binary; it
 // ends with an error where the tool found something wrong.
 package tools
 

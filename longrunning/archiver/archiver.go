@@ -31,8 +31,9 @@ type Archiver struct {
 	archive *archive.Archive
 	cfg     Config
 	metrics *metrics
-	before  map[string]lasts // by stream
-	same    map[string]bool  // streams that were compared with their segments
+	before  map[string]lasts  // by stream
+	same    map[string]bool   // streams that were compared with their segments
+	settled map[string]uint64 // what every consumer had acknowledged at the round before
 }
 
 // lasts are the last sequences of the subjects of the segment written last,
@@ -45,7 +46,7 @@ type lasts struct {
 // New makes an archiver; Run runs it. The configuration has to be valid.
 func New(log Log, a *archive.Archive, cfg Config) *Archiver {
 	cfg = cfg.withDefaults()
-	return &Archiver{log: log, archive: a, cfg: cfg, metrics: newMetrics(cfg.Registerer), before: map[string]lasts{}, same: map[string]bool{}}
+	return &Archiver{log: log, archive: a, cfg: cfg, metrics: newMetrics(cfg.Registerer), before: map[string]lasts{}, same: map[string]bool{}, settled: map[string]uint64{}}
 }
 
 // Run archives until ctx ends, a round at a time. What fails is logged and tried

@@ -36,9 +36,7 @@ var consumers = []string{"one", "two"}
 func newStand(t *testing.T, n int) *stand {
 	t.Helper()
 	server := natstest.Start(t)
-	log, err := natslog.Open(t.Context(), natslog.Config{InProcess: server, DedupWindow: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = log.Close() })
+	log := connect(t, server)
 	s := &stand{Log: log, server: server, dir: t.TempDir()}
 	s.cfg = archiver.Config{SegmentEvents: 100, Consumers: consumers, KeepMessages: 150, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(time.Minute) }} // everything is older than the window
@@ -48,6 +46,14 @@ func newStand(t *testing.T, n int) *stand {
 	}
 	log.ReadArchive(s.archive(t))
 	return s
+}
+
+func connect(t *testing.T, server *embedded.Server) *natslog.Log {
+	t.Helper()
+	log, err := natslog.Open(t.Context(), natslog.Config{InProcess: server, DedupWindow: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = log.Close() })
+	return log
 }
 
 func event(i int) events.Event {
@@ -89,10 +95,19 @@ func (s *stand) archive(t *testing.T) *archive.Archive {
 	return archive.New(folder)
 }
 
-// round is one by an archiver that has just been started.
+// round is what an archiver does that has just been started: the second one takes
+// away what was settled by the first.
 func (s *stand) round(t *testing.T) error {
 	t.Helper()
-	return archiver.New(s, s.archive(t), s.cfg).Round(t.Context())
+	return twice(t, archiver.New(s, s.archive(t), s.cfg))
+}
+
+func twice(t *testing.T, a *archiver.Archiver) error {
+	t.Helper()
+	if err := a.Round(t.Context()); err != nil {
+		return err
+	}
+	return a.Round(t.Context())
 }
 
 func (s *stand) first(t *testing.T) uint64 {
@@ -218,6 +233,43 @@ func TestByBytes(t *testing.T) {
 	s.whole(t, 500)
 }
 
+// A query asks where a view stands, reads the view, and then the stream from there
+// on. The view may catch up in between, from very far, and the archiver have its
+// turn.
+func TestWhatAQueryUnderWayStillReadsIsNotTakenAway(t *testing.T) {
+	s := newStand(t, 100)
+	functions := connect(t, s.server) // they open no archive
+	a := archiver.New(s, s.archive(t), s.cfg)
+	s.publish(t, 100, 500)
+	require.NoError(t, a.Round(t.Context()))
+	stands, _, err := functions.Position(t.Context(), events.StreamMessages, "one")
+	require.NoError(t, err)
+	require.Equal(t, uint64(100), stands)
+	for _, name := range consumers {
+		s.acknowledge(t, name)
+	}
+	require.NoError(t, a.Round(t.Context()))
+	rest, err := functions.Tail(t.Context(), "messages.>", stands+1, 1000)
+	require.NoError(t, err)
+	require.Len(t, rest, 400)
+	require.NoError(t, a.Round(t.Context()))
+	require.Equal(t, uint64(301), s.first(t))
+
+	// Nor does a consumer that is made anew say that the view has nothing.
+	require.NoError(t, s.DeleteConsumer(t.Context(), events.StreamMessages, "one"))
+	for range 2 {
+		stands, _, err = functions.Position(t.Context(), events.StreamMessages, "one")
+		require.NoError(t, err)
+		require.Equal(t, uint64(300), stands)
+		rest, err = functions.Tail(t.Context(), "messages.>", stands+1, 1000)
+		require.NoError(t, err)
+		require.Len(t, rest, 200)
+		c, err := s.Consumer(t.Context(), natslog.ConsumerConfig{Stream: events.StreamMessages, Name: "one"})
+		require.NoError(t, err)
+		c.Close()
+	}
+}
+
 // failing fails at one step, once.
 type failing struct {
 	*natslog.Log
@@ -278,7 +330,7 @@ func TestACrashAtAnyPlaceDoesNoHarm(t *testing.T) {
 				s.acknowledge(t, name)
 			}
 			f := &failing{s.Log, step}
-			require.ErrorIs(t, archiver.New(f, s.archive(t), s.cfg).Round(t.Context()), errCrash)
+			require.ErrorIs(t, twice(t, archiver.New(f, s.archive(t), s.cfg)), errCrash)
 			require.Empty(t, f.step)
 			s.whole(t, 900)
 			require.NoError(t, s.server.Restart())
@@ -299,7 +351,7 @@ func TestSeveralArchiversAtOnce(t *testing.T) {
 		cfg := s.cfg
 		cfg.SegmentEvents = 100 + 17*i // so that their segments overlap
 		a := archiver.New(s, s.archive(t), cfg)
-		wg.Go(func() { errs[i] = a.Round(t.Context()) })
+		wg.Go(func() { errs[i] = twice(t, a) })
 	}
 	wg.Wait()
 	for _, err := range errs {

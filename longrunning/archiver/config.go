@@ -14,7 +14,7 @@ import (
 // Config says how large segments are, and what stays in the stream at least.
 // Zero values of the first four mean their defaults.
 type Config struct {
-	Interval      time.Duration `env:"ARCHIVE_INTERVAL" envDefault:"1m"`            // between two rounds
+	Interval      time.Duration `env:"ARCHIVE_INTERVAL" envDefault:"1m"`            // between two rounds; not less than a query may take
 	SegmentEvents int           `env:"ARCHIVE_SEGMENT_EVENTS" envDefault:"50000"`   // a segment has no more
 	SegmentBytes  int64         `env:"ARCHIVE_SEGMENT_BYTES" envDefault:"67108864"` // about, uncompressed; it is made in memory
 	SegmentAge    time.Duration `env:"ARCHIVE_SEGMENT_AGE" envDefault:"1h"`         // an event waits no longer for others

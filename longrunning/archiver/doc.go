@@ -6,8 +6,10 @@
 // segments, up to where all of this holds:
 //
 //   - the segment has been read back from the archive and its checksums are right;
-//   - every durable consumer has acknowledged everything in it, and the consumers
-//     that Config names exist;
+//   - every durable consumer had acknowledged everything in it by the round before,
+//     and the consumers that Config names exist. So whoever asked where a view
+//     stands finds what comes after in the stream, unless that takes as long as
+//     from one round to the next: queries have no archive;
 //   - it lies outside of what is to be kept: Config.KeepAge, KeepMessages and
 //     KeepBytes each say what stays at least, and nothing stays for less than the
 //     de-duplication window. With none of them set nothing is ever taken away;

@@ -16,6 +16,8 @@ func (a *Archiver) trim(ctx context.Context, stream string, state natslog.Stream
 	if err != nil {
 		return err
 	}
+	// Queries under way may know no more than that, and read the stream from there.
+	limit, a.settled[stream] = min(limit, a.settled[stream]), limit
 	if a.cfg.KeepMessages > 0 {
 		limit = min(limit, state.Last-min(a.cfg.KeepMessages, state.Last))
 	}

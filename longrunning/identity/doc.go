@@ -5,8 +5,9 @@
 //
 // A [Watcher] asks the issuer a few times a second what happened since it asked
 // last, and a little more, since an event may become visible after its time or
-// the issuer's servers differ about it. An event of the log has an id that
-// follows from the issuer's event, so that what is read again is written once.
+// the issuer's servers differ about it; once a minute, and at the start, five
+// minutes more, for what comes of a long transaction. An event of the log has an id
+// that follows from the issuer's event, so that what is read again is written once.
 //
 // Its position is the log itself: it starts from the youngest cut-off that is
 // there. So it misses nothing across a restart, however long it was away (up to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/chat-platform/chat/events"
@@ -14,7 +15,9 @@ const readTimeout = time.Minute
 
 var errRead = errors.New("all is read")
 
-// recover finds out where a watcher was: from the log.
+// recover finds out where a watcher was: from the log. Cut-offs are told oldest
+// first, so that all that is older than the youngest one was told or was not
+// visible yet; the first turn reads as far back as that may be.
 func (w *Watcher) recover(ctx context.Context) error {
 	now := time.Now()
 	latest, seen := time.Time{}, map[string]time.Time{}
@@ -29,13 +32,12 @@ func (w *Watcher) recover(ctx context.Context) error {
 		}
 	}, func(es []events.Event) error {
 		for _, e := range es {
-			c, err := events.CutOffOf(e)
-			if err != nil || e.Source != source {
+			if e.Source != source {
 				continue // another's
 			}
-			seen[e.ID] = c.NotBefore
-			if c.NotBefore.After(latest) {
-				latest = c.NotBefore
+			seen[e.ID] = e.Time
+			if e.Time.After(latest) {
+				latest = e.Time
 			}
 		}
 		if es[len(es)-1].Sequence >= last {
@@ -53,11 +55,8 @@ func (w *Watcher) recover(ctx context.Context) error {
 			w.from = oldest
 		}
 	}
-	for id, at := range seen {
-		if !at.Before(w.from) {
-			w.seen[id] = at
-		}
-	}
+	maps.DeleteFunc(seen, func(_ string, at time.Time) bool { return at.Before(w.from.Add(-settled)) })
+	w.seen = seen
 	w.logger.Info("identity: watching", "from", w.from.UTC().Format(time.RFC3339), "known", len(w.seen))
 	return nil
 }

@@ -19,6 +19,8 @@ const (
 	LookBack = 7 * 24 * time.Hour
 
 	skew       = 5 * time.Minute // by which clocks may differ where nothing tells
+	settled    = 5 * time.Minute // no event of the issuer becomes visible later: its transactions end before
+	sweepEvery = time.Minute     // as far back as that is read now and then
 	maxBackOff = 2 * time.Second
 	stale      = 10 * time.Second // without an answer, and the watcher is not ready
 )
@@ -35,16 +37,16 @@ type Log interface {
 // Issuer tells what has cut tokens off.
 type Issuer interface {
 	// Changes calls f with what happened at or after a time of the issuer's, oldest
-	// first, with the id of the issuer's event and without Until; it gives the
-	// issuer's time as of just before it was asked.
-	Changes(ctx context.Context, from time.Time, f func(id string, c events.UserCutOff) error) (now time.Time, err error)
+	// first, with the id and the time of the issuer's event and without Until; it
+	// gives the issuer's time as of just before it was asked.
+	Changes(ctx context.Context, from time.Time, f func(id string, at time.Time, c events.UserCutOff) error) (now time.Time, err error)
 }
 
 // Config is a watcher's settings. The zero value gives the defaults that the
 // tags state.
 type Config struct {
 	Poll        time.Duration         `env:"IDENTITY_POLL" envDefault:"400ms"`  // how often the issuer is asked
-	Overlap     time.Duration         `env:"IDENTITY_OVERLAP" envDefault:"15s"` // how late an event of the issuer may become visible
+	Overlap     time.Duration         `env:"IDENTITY_OVERLAP" envDefault:"15s"` // how far back it is asked: an event that becomes visible still later is found within a minute
 	TokenMaxAge time.Duration         `env:"TOKEN_MAX_AGE" envDefault:"1h"`     // no token lives longer; the same for all processes
 	Logger      *slog.Logger          `env:"-"`                                 // slog.Default if nil
 	Registerer  prometheus.Registerer `env:"-"`                                 // no metrics if nil
@@ -75,8 +77,9 @@ type Watcher struct {
 	metrics *metrics
 	answer  atomic.Int64 // when the issuer last answered and the log took it, Unix nanoseconds
 
-	from time.Time            // the issuer's time from which on it is asked; zero: not known
-	seen map[string]time.Time // events that the log has, by the time of the issuer's
+	from  time.Time            // the issuer's time from which on it is asked; zero: the log tells
+	swept time.Time            // when as far back as settled was last read
+	seen  map[string]time.Time // events that the log has, and the time of the issuer's
 }
 
 // New makes a watcher; it does nothing until Run.
@@ -137,24 +140,34 @@ func (w *Watcher) turn(ctx context.Context) error {
 			return err
 		}
 	}
-	now, err := w.issuer.Changes(ctx, w.from, func(id string, c events.UserCutOff) error { return w.tell(ctx, id, c) })
+	began, from := time.Now(), w.from
+	sweep := began.Sub(w.swept) >= sweepEvery
+	if sweep {
+		from = from.Add(-settled)
+	}
+	now, err := w.issuer.Changes(ctx, from, func(id string, at time.Time, c events.UserCutOff) error { return w.tell(ctx, id, at, c) })
 	if err != nil {
 		return err
+	}
+	if sweep {
+		w.swept = began
 	}
 	w.answer.Store(time.Now().UnixNano())
 	if from := now.Add(-w.cfg.Overlap); from.After(w.from) {
 		w.from = from
 	}
 	for id, at := range w.seen {
-		if at.Before(w.from) {
+		if at.Before(w.from.Add(-settled)) {
 			delete(w.seen, id)
 		}
 	}
 	return nil
 }
 
-// tell writes a cut-off, unless the log has it.
-func (w *Watcher) tell(ctx context.Context, id string, c events.UserCutOff) error {
+// tell writes a cut-off, unless the log has it. Where that fails nobody knows
+// whether the log has it now, or what other watchers have told meanwhile: the log
+// is read again.
+func (w *Watcher) tell(ctx context.Context, id string, at time.Time, c events.UserCutOff) error {
 	c.Until = c.NotBefore.Add(w.cfg.TokenMaxAge)
 	e, err := c.Event(source, id)
 	if err != nil { // an account whose name cannot be a user's here has no tokens either
@@ -164,11 +177,13 @@ func (w *Watcher) tell(ctx context.Context, id string, c events.UserCutOff) erro
 	if _, known := w.seen[e.ID]; known {
 		return nil
 	}
+	e.Time = at.UTC()
 	ack, err := w.log.Publish(ctx, e)
 	if err != nil {
+		w.from, w.swept = time.Time{}, time.Time{}
 		return fmt.Errorf("tell the log of %s: %w", id, err)
 	}
-	w.seen[e.ID] = c.NotBefore
+	w.seen[e.ID] = e.Time
 	if !ack.Duplicate {
 		w.metrics.told.WithLabelValues(string(c.Reason)).Inc()
 		w.logger.Info("identity: cut off", "user", c.UserID, "reason", c.Reason, "one_session", c.SessionID != "", "everyone", c.Everyone)

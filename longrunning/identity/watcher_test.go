@@ -22,9 +22,10 @@ import (
 
 const waitLong, waitStep = 60 * time.Second, 5 * time.Millisecond
 
-// happening is an event of the issuer's, and how late it becomes visible.
+// happening is an event of the issuer's.
 type happening struct {
 	id string
+	at time.Time
 	c  events.UserCutOff
 }
 
@@ -43,10 +44,11 @@ func (i *issuer) happen(id, user string, ago time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	at := time.Now().Add(i.ahead - ago).UTC().Truncate(time.Millisecond)
-	i.all = append(i.all, happening{id, events.UserCutOff{UserID: events.UserID(user), Reason: events.CutOffDisabled, NotBefore: at}})
+	// The cut-off is of another time than the event: a watcher's position is the event's.
+	i.all = append(i.all, happening{id, at, events.UserCutOff{UserID: events.UserID(user), Reason: events.CutOffDisabled, NotBefore: at.Add(time.Second)}})
 }
 
-func (i *issuer) Changes(_ context.Context, from time.Time, f func(string, events.UserCutOff) error) (time.Time, error) {
+func (i *issuer) Changes(_ context.Context, from time.Time, f func(string, time.Time, events.UserCutOff) error) (time.Time, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.asked, i.from = i.asked+1, from
@@ -55,12 +57,12 @@ func (i *issuer) Changes(_ context.Context, from time.Time, f func(string, event
 	}
 	now := time.Now().Add(i.ahead)
 	all := slices.Clone(i.all)
-	slices.SortStableFunc(all, func(a, b happening) int { return a.c.NotBefore.Compare(b.c.NotBefore) })
+	slices.SortStableFunc(all, func(a, b happening) int { return a.at.Compare(b.at) })
 	for _, h := range all {
-		if h.c.NotBefore.Before(from) {
+		if h.at.Before(from) {
 			continue
 		}
-		if err := f(h.id, h.c); err != nil {
+		if err := f(h.id, h.at, h.c); err != nil {
 			return time.Time{}, err
 		}
 	}

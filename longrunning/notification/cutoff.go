@@ -137,7 +137,8 @@ func (s *session) bear(ctx context.Context, caller events.Caller) bool {
 	return true
 }
 
-// caller is whose token the session rests on. The session's lock is held.
+// caller is whose token the session rests on, without the roles: nothing on a
+// socket depends on one. The session's lock is held.
 func (s *session) caller() events.Caller {
 	c := events.Caller{User: s.user, Session: s.login}
 	if s.issued != 0 {

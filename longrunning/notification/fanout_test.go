@@ -28,10 +28,11 @@ type fanout struct {
 	prev  map[events.ChannelID]uint64
 	links map[link.ID]*outlet
 	log   *natslog.Log
-	lose  int           // so many frames with events vanish
-	mute  bool          // nothing is sent nor answered
-	deaf  bool          // nothing is answered
-	still chan struct{} // nothing is read of the log until it is closed
+	lose  int                      // so many frames with events vanish
+	mute  bool                     // nothing is sent nor answered
+	deaf  bool                     // nothing is answered
+	still map[string]chan struct{} // streams of which nothing is read until it is closed
+	shut  func()                   // takes no more attaches
 	stop  func()
 }
 
@@ -43,7 +44,7 @@ type outlet struct {
 
 func startFanout(tb testing.TB, log *natslog.Log, id string) *fanout {
 	tb.Helper()
-	f := &fanout{t: tb, id: id, bus: log.Bus(), log: log, prev: map[events.ChannelID]uint64{}, links: map[link.ID]*outlet{}}
+	f := &fanout{t: tb, id: id, bus: log.Bus(), log: log, prev: map[events.ChannelID]uint64{}, links: map[link.ID]*outlet{}, still: map[string]chan struct{}{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	var unsubscribe []func()
@@ -69,6 +70,9 @@ func startFanout(tb testing.TB, log *natslog.Log, id string) *fanout {
 		u, err := f.bus.Subscribe(subject, queue, f.answer)
 		require.NoError(tb, err)
 		unsubscribe = append(unsubscribe, u)
+		if queue != "" {
+			f.shut = u
+		}
 	}
 	wg.Go(func() {
 		tick := time.NewTicker(50 * time.Millisecond)
@@ -107,7 +111,7 @@ func (f *fanout) advance(stream string, seq uint64) {
 
 func (f *fanout) route(stream string, es []events.Event) {
 	f.mu.Lock()
-	still := f.still
+	still := f.still[stream]
 	f.mu.Unlock()
 	if still != nil {
 		<-still
@@ -198,6 +202,18 @@ func (f *fanout) answer(m natslog.BusMessage) {
 		delete(f.links, r.Link)
 	}
 	_ = m.Respond(a.Append(nil))
+}
+
+// hold keeps the fan-out from reading on in a stream until release is called.
+func (f *fanout) hold(stream string) (release func()) {
+	still := make(chan struct{})
+	f.set(func() { f.still[stream] = still })
+	release = sync.OnceFunc(func() {
+		f.set(func() { delete(f.still, stream) })
+		close(still)
+	})
+	f.t.Cleanup(release) // before the fan-out stops, which waits for its reads
+	return release
 }
 
 func (f *fanout) set(change func()) {

@@ -60,13 +60,15 @@ func (s *session) catchUp(ctx context.Context, batch []*delivery, at cursor) ([]
 	for len(fresh) > 0 {
 		pos, err := s.svc.hub.add(ctx, s, fresh)
 		if err == nil {
-			j.upTo = later(j.upTo, pos)
-			err = s.svc.hub.await(ctx, j.upTo)
+			err = s.svc.hub.await(ctx, pos)
 		}
 		if err != nil {
 			return nil, at, fmt.Errorf("join %d channels: %w", len(fresh), err)
 		}
-		more, _ := s.take(false) // everything up to upTo is held or was
+		// Where the session is ahead of the link, what the link brings up to there
+		// is passed over: the session has it, but not of the channels joined now.
+		j.upTo = later(j.upTo, later(pos, s.floor))
+		more, _ := s.take(false) // everything up to upTo is held, was, or is in the log only
 		fresh = j.note(more)
 		batch = append(batch, more...)
 	}
@@ -81,7 +83,7 @@ func (s *session) catchUp(ctx context.Context, batch []*delivery, at cursor) ([]
 type joins struct {
 	*session
 	since map[events.ChannelID]uint64 // joined now, at this place in METADATA
-	upTo  link.Positions              // from here on the link has their events
+	upTo  link.Positions              // from here on the session gets their events by the link
 
 	messages map[events.ChannelID][]*delivery // of the log
 	metadata map[events.ChannelID][]*delivery

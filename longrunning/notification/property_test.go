@@ -191,8 +191,23 @@ func TestClientsSeeTheLog(t *testing.T) {
 				fs[0].stop()
 			}
 		},
+		"streams lag": lag(),
 	} {
 		t.Run(name, func(t *testing.T) { clientsSeeTheLog(t, trouble) })
+	}
+}
+
+// lag lets one fan-out after the other stand still in one of the streams, so that
+// instances are far apart in ever another order; step 0 ends it.
+func lag() func(fs []*fanout, step int) {
+	release := func() {}
+	return func(fs []*fanout, step int) {
+		release()
+		release = func() {}
+		if step > 0 {
+			stream := []string{events.StreamMessages, events.StreamMetadata}[step/2%2]
+			release = fs[step%len(fs)].hold(stream)
+		}
 	}
 }
 

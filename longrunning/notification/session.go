@@ -67,6 +67,18 @@ type outgoing struct {
 // own tells whether the event lets the session's user in or out.
 func (s *session) own(d *delivery) bool { return d.membership() && d.user == s.user }
 
+// frame is an event's frame for this session. Its place never goes back: where
+// the session began ahead of the link, by a cursor of another instance or by what
+// a fan-out said before it died, the event's own place lies before the session's,
+// and whoever resumed from there would be told again of what it has. The
+// session's lock is held.
+func (s *session) frame(d *delivery) []byte {
+	if covers(d.after.at, s.floor) {
+		return d.frame(s.user, s.svc.epochNow())
+	}
+	return d.frameAt(s.user, cursor{at: later(d.after.at, s.floor), base: d.after.base}, s.svc.epochNow())
+}
+
 // offer hands the session what the link brought. The hub's lock is held, so it
 // never blocks; it tells whether the session's queue is to be written now.
 func (s *session) offer(d *delivery) bool {
@@ -77,7 +89,7 @@ func (s *session) offer(d *delivery) bool {
 	}
 	switch s.stage {
 	case live:
-		return s.push(d.frame(s.user, s.svc.epochNow()), d.at())
+		return s.push(s.frame(d), d.at())
 	case starting, filling:
 		return s.hold(d)
 	}
@@ -95,7 +107,7 @@ func (s *session) offerOwn(d *delivery, before cursor) (wake, left bool) {
 	switch s.stage {
 	case live:
 		if !d.active {
-			return s.push(d.frame(s.user, s.svc.epochNow()), d.at()), true
+			return s.push(s.frame(d), d.at()), true
 		}
 		// The channel's events begin somewhere before the moment at which the
 		// fan-out will know that this instance wants them: the log has them.

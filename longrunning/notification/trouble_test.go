@@ -112,8 +112,10 @@ func TestAFanOutThatIsBehind(t *testing.T) {
 	i := startInstance(t, log, notification.Config{})
 	alice, _ := identify(t, i, "alice")
 	behind := startFanout(t, natstest.Connect(t, srv), "f2")
-	still := make(chan struct{})
-	behind.set(func() { behind.still = still })
+	var release []func()
+	for _, stream := range []string{events.StreamMessages, events.StreamMetadata} {
+		release = append(release, behind.hold(stream))
+	}
 	first.set(func() { first.deaf = true })
 
 	carol := dial(t, i)
@@ -124,7 +126,9 @@ func TestAFanOutThatIsBehind(t *testing.T) {
 	seq := send(t, log, "ch_a", "bob", "routed before the other fan-out has it")
 	require.Equal(t, seq, alice.next().Seq)
 	require.Eventually(t, func() bool { behind.mu.Lock(); defer behind.mu.Unlock(); return len(behind.links) > 0 }, patience, time.Millisecond)
-	close(still)
+	for _, r := range release {
+		r()
+	}
 	require.Equal(t, "ready", carol.next().Op)
 	seq = send(t, log, "ch_c", "bob", "for carol")
 	o := carol.next()

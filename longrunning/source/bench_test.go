@@ -28,7 +28,19 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // One operation carries all events of the log to a sink that reads and drops
 // them.
-func BenchmarkSource(b *testing.B) {
+func BenchmarkSource(b *testing.B) { benchmark(b) }
+
+// The same with one partition and with four, all of them in one process.
+func BenchmarkPartitions(b *testing.B) {
+	for _, n := range []string{"1", "4"} {
+		b.Run("n="+n, func(b *testing.B) {
+			b.Setenv("NATS_PARTITIONS", n)
+			benchmark(b)
+		})
+	}
+}
+
+func benchmark(b *testing.B) {
 	const stock = 50_000
 	log := natstest.Open(b)
 	text := []byte(`{"text":"` + strings.Repeat("hello ", 40) + `"}`)

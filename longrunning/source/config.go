@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,17 +22,51 @@ const (
 	Single Mode = "single"
 )
 
+// Share is a part of a stream's partitions: "0/3", "1/3" and "2/3" are all of them
+// together. Of processes that have shares each, no two handle a channel.
+type Share string
+
+func (s Share) parse() (share, of int, err error) {
+	if s == "" {
+		return 0, 0, nil
+	}
+	a, b, ok := strings.Cut(string(s), "/")
+	if ok {
+		if share, err = strconv.Atoi(a); err == nil {
+			of, err = strconv.Atoi(b)
+		}
+	}
+	if !ok || err != nil || of < 1 || share < 0 || share >= of {
+		return 0, 0, fmt.Errorf("SOURCE_SHARE is %q, expected i/n with i from 0 to n-1", s)
+	}
+	return share, of, nil
+}
+
+// Order is what the source keeps of the log's order.
+type Order string
+
+// OrderOfChannel is for sinks that want the events of a channel one after the
+// other; so a channel has one request under way at a time. OrderNone is for sinks
+// that commute and whose answers take long: a busy channel then has as many under
+// way as InFlight allows.
+const (
+	OrderOfChannel Order = "channel"
+	OrderNone      Order = "none"
+)
+
 // Config binds one consumer to one sink. Zero values of the numbers mean their
 // defaults.
 type Config struct {
 	Stream    string   `env:"SOURCE_STREAM,required"`
 	Consumer  string   `env:"SOURCE_CONSUMER,required"` // durable; also names the dead letters
 	Filters   []string `env:"SOURCE_FILTERS"`           // subjects, separated by commas; none: the whole stream
+	Share     Share    `env:"SOURCE_SHARE"`             // i/n: of the stream's partitions, only those whose number mod n is i; all if empty
 	Sink      string   `env:"K_SINK,required"`          // URL, as a SinkBinding injects it
 	Overrides string   `env:"K_CE_OVERRIDES"`           // {"extensions":{"name":"value"}}, added to every event
 	CACerts   string   `env:"K_CA_CERTS"`               // PEM, trusted in addition to the system's
 
 	Mode          Mode          `env:"SOURCE_MODE" envDefault:"batch"`
+	Order         Order         `env:"SOURCE_ORDER" envDefault:"channel"`
 	InFlight      int           `env:"SOURCE_IN_FLIGHT" envDefault:"4"`            // requests at once
 	MaxBatch      int           `env:"SOURCE_MAX_BATCH" envDefault:"500"`          // events a request
 	MaxBatchBytes int           `env:"SOURCE_MAX_BATCH_BYTES" envDefault:"786432"` // of a request's body, unless one event alone has more
@@ -64,6 +100,9 @@ func (c Config) withDefaults() Config {
 	if c.Mode == "" {
 		c.Mode = Batch
 	}
+	if c.Order == "" {
+		c.Order = OrderOfChannel
+	}
 	if c.Mode == Single {
 		c.MaxBatch = 1
 	}
@@ -84,6 +123,7 @@ func (c Config) Validate() error {
 	u, err := url.Parse(c.Sink)
 	need(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "", "K_SINK is %q, expected a URL like http://writer/", c.Sink)
 	need(c.Mode == Batch || c.Mode == Single, "SOURCE_MODE is %q, expected %q or %q", c.Mode, Batch, Single)
+	need(c.Order == OrderOfChannel || c.Order == OrderNone, "SOURCE_ORDER is %q, expected %q or %q", c.Order, OrderOfChannel, OrderNone)
 	for name, v := range map[string]int{"SOURCE_IN_FLIGHT": c.InFlight, "SOURCE_MAX_BATCH": c.MaxBatch, "SOURCE_MAX_BATCH_BYTES": c.MaxBatchBytes,
 		"SOURCE_MAX_PENDING": c.MaxPending, "SOURCE_MAX_ATTEMPTS": c.MaxAttempts} {
 		need(v > 0, "%s is %d, expected a positive number", name, v)
@@ -93,7 +133,8 @@ func (c Config) Validate() error {
 		need(v > 0, "%s is %v, expected a positive duration", name, v)
 	}
 	_, err = c.extensions()
-	return errors.Join(append(errs, err)...)
+	_, _, bad := c.Share.parse()
+	return errors.Join(append(errs, err, bad)...)
 }
 
 var extensionName = regexp.MustCompile(`^[a-z0-9]{1,20}$`)

@@ -27,11 +27,12 @@ func driver(t testing.TB, url string) jetstream.JetStream {
 
 func TestConfigFromEnvironment(t *testing.T) {
 	cfg, err := env.ParseAsWithOptions[source.Config](env.Options{Environment: map[string]string{
-		"SOURCE_STREAM": "MESSAGES", "SOURCE_CONSUMER": "writer", "K_SINK": "http://writer.default.svc/", "SOURCE_FILTERS": "messages.send.*,messages.edit.*"}})
+		"SOURCE_STREAM": "MESSAGES", "SOURCE_CONSUMER": "writer", "K_SINK": "http://writer.default.svc/", "SOURCE_FILTERS": "messages.send.*,messages.edit.*", "SOURCE_SHARE": "2/3"}})
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate())
 	assert.Equal(t, source.Batch, cfg.Mode)
 	assert.Equal(t, []string{"messages.send.*", "messages.edit.*"}, cfg.Filters)
+	assert.Equal(t, source.Share("2/3"), cfg.Share)
 	assert.Positive(t, cfg.MaxPending)
 	assert.Positive(t, cfg.Timeout)
 }
@@ -45,9 +46,14 @@ func TestConfigFaults(t *testing.T) {
 		"consumer":    {func(c *source.Config) { c.Consumer = "" }, "SOURCE_CONSUMER"},
 		"sink":        {func(c *source.Config) { c.Sink = "writer:80" }, "K_SINK"},
 		"mode":        {func(c *source.Config) { c.Mode = "bulk" }, "SOURCE_MODE"},
+		"order":       {func(c *source.Config) { c.Order = "any" }, "SOURCE_ORDER"},
 		"pending":     {func(c *source.Config) { c.MaxPending = -1 }, "SOURCE_MAX_PENDING"},
 		"ack wait":    {func(c *source.Config) { c.AckWait = -1 }, "SOURCE_ACK_WAIT"},
 		"outage cap":  {func(c *source.Config) { c.OutageCap = -1 }, "SOURCE_OUTAGE_CAP"},
+		"share":       {func(c *source.Config) { c.Share = "2" }, "SOURCE_SHARE"},
+		"share of 0":  {func(c *source.Config) { c.Share = "0/0" }, "SOURCE_SHARE"},
+		"no share":    {func(c *source.Config) { c.Share = "a/b" }, "SOURCE_SHARE"},
+		"beyond":      {func(c *source.Config) { c.Share = "3/3" }, "SOURCE_SHARE"},
 		"overrides":   {func(c *source.Config) { c.Overrides = "tenant=a" }, "K_CE_OVERRIDES"},
 		"extension":   {func(c *source.Config) { c.Overrides = `{"extensions":{"Bad_Name":"x"}}` }, "Bad_Name"},
 		"attribute":   {func(c *source.Config) { c.Overrides = `{"extensions":{"id":"x"}}` }, "K_CE_OVERRIDES"},

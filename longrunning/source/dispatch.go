@@ -35,7 +35,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(s *Source, c *nats.Consumer) *dispatcher {
-	return &dispatcher{s: s, consumer: c, lanes: newLanes(), batch: s.cfg.MaxBatch, room: make(chan struct{}, 1),
+	return &dispatcher{s: s, consumer: c, lanes: newLanes(s.cfg.Order), batch: s.cfg.MaxBatch, room: make(chan struct{}, 1),
 		arrived: make(chan []*nats.Delivery), results: make(chan *job, s.cfg.InFlight)}
 }
 

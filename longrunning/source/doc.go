@@ -12,8 +12,11 @@
 // is behind it waits as well, and nothing of other lanes does. Different lanes
 // share a batch and run in parallel. The order is that of one Run: what a process
 // held that crashed comes again after AckWait, behind later events, and of several
-// processes on one consumer each keeps only its own order. Sinks must commute
-// anyway.
+// processes on one consumer each keeps only its own order; where the stream has
+// partitions and each process a Share of them, a channel is one process's. Sinks
+// must commute anyway. With [OrderNone] every event is a lane by itself: a sink
+// whose answers take long, such as an index that answers once what it was given can
+// be found, is not held to one request a channel.
 //
 // Bounds: at most MaxPending events are held and InFlight requests made at once;
 // a busy source asks for no more and the rest stays in the log. Whatever is held

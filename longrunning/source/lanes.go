@@ -2,6 +2,7 @@ package source
 
 import (
 	"container/heap"
+	"strconv"
 	"time"
 
 	"github.com/chat-platform/chat/infra/nats"
@@ -16,7 +17,7 @@ type item struct {
 	again    *nats.Delivery // delivered anew by a consumer that was made anew: to be sent once more
 }
 
-// lane is the queue of one channel. It is in exactly one of these states: busy
+// lane is the queue of one channel, or of one event where no order is kept. It is in exactly one of these states: busy
 // (in a request), waiting (for another attempt), or ready; an empty lane that is
 // not busy is forgotten.
 type lane struct {
@@ -29,8 +30,9 @@ type lane struct {
 	pos   int       // in the heap of those waiting, −1 outside
 }
 
-// lanes holds all events, by channel. It belongs to one goroutine.
+// lanes holds all events. It belongs to one goroutine.
 type lanes struct {
+	order   Order
 	byKey   map[string]*lane
 	bySeq   map[uint64]*item
 	ready   fifo // lanes that may share a request
@@ -40,8 +42,8 @@ type lanes struct {
 	since   time.Time // ready has not been empty since
 }
 
-func newLanes() *lanes {
-	return &lanes{byKey: map[string]*lane{}, bySeq: map[uint64]*item{}}
+func newLanes(order Order) *lanes {
+	return &lanes{order: order, byKey: map[string]*lane{}, bySeq: map[uint64]*item{}}
 }
 
 // overhead is about what a CloudEvent takes in a body beyond its data.
@@ -57,10 +59,7 @@ func (ls *lanes) add(d *nats.Delivery, now time.Time) bool {
 		}
 		return false
 	}
-	key := d.Event.PartitionKey
-	if key == "" {
-		key = d.Subject
-	}
+	key := ls.key(d)
 	l := ls.byKey[key]
 	if l == nil {
 		l = &lane{key: key, pos: -1}
@@ -77,6 +76,17 @@ func (ls *lanes) add(d *nats.Delivery, now time.Time) bool {
 		ls.queued++
 	}
 	return true
+}
+
+// key names the lane of a delivery.
+func (ls *lanes) key(d *nats.Delivery) string {
+	switch {
+	case ls.order == OrderNone:
+		return strconv.FormatUint(d.Sequence, 10)
+	case d.Event.PartitionKey != "":
+		return d.Event.PartitionKey
+	}
+	return d.Subject
 }
 
 func (ls *lanes) makeReady(l *lane, now time.Time) {

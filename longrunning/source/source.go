@@ -83,8 +83,13 @@ func (s *Source) Run(ctx context.Context) error {
 
 // open makes the consumer, as soon as the log lets it.
 func (s *Source) open(ctx context.Context) (*nats.Consumer, error) {
+	share, of, err := s.cfg.Share.parse()
+	if err != nil {
+		return nil, err
+	}
 	cfg := nats.ConsumerConfig{Stream: s.cfg.Stream, Name: s.cfg.Consumer, Filters: s.cfg.Filters, AckWait: s.cfg.AckWait,
-		MaxAckPending: 4 * s.cfg.MaxPending} // for a few processes
+		MaxAckPending: 4 * s.cfg.MaxPending, // for a few processes
+		Share:         share, Shares: of}
 	for n := 0; ; n++ {
 		c, err := s.log.Consumer(ctx, cfg)
 		if err == nil || !errors.Is(err, events.ErrUnavailable) {

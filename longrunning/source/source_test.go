@@ -386,6 +386,44 @@ func TestOrderUnderRandomFailures(t *testing.T) {
 	}
 }
 
+// Without an order, one channel has as many requests under way as there may be;
+// each event still comes once, and a culprit is still found.
+func TestNoOrder(t *testing.T) {
+	log := natstest.Open(t)
+	var flying atomic.Int32
+	together := make(chan struct{})
+	s := newSink(t, func(es []events.Event) int {
+		if flying.Add(1) == 4 {
+			close(together)
+		}
+		select {
+		case <-together:
+		case <-time.After(patience):
+			t.Error("no four requests at a time")
+		}
+		for _, e := range es {
+			if e.ID == "evt_ch_0_7" {
+				return http.StatusUnprocessableEntity
+			}
+		}
+		return http.StatusOK
+	})
+	publish(t, log, spread(200, 1)...)
+	cfg := config(s.URL)
+	cfg.Order, cfg.InFlight, cfg.MaxBatch = source.OrderNone, 4, 10
+	run(t, log, cfg)
+	applied(t, log, 200)
+	ids := map[string]int{}
+	for _, e := range s.taken() {
+		ids[e.ID]++
+	}
+	assert.Len(t, ids, 199)
+	for id, n := range ids {
+		assert.Equal(t, 1, n, id)
+	}
+	require.Len(t, dead(t, log), 1)
+}
+
 // A channel that fails holds up no other.
 func TestOthersGoOn(t *testing.T) {
 	log := natstest.Open(t)

@@ -22,11 +22,12 @@ const (
 
 // Config says which realm is read, and by whom.
 type Config struct {
-	Issuer   string       `env:"OIDC_ISSUER"`                               // of the realm's tokens, like https://id.example/realms/chat
-	Reached  string       `env:"OIDC_DISCOVERY_URL"`                        // the same, where it is not reached at Issuer
-	ClientID string       `env:"CHAT_WATCHER_ID" envDefault:"chat-watcher"` // of the service account
-	Secret   string       `env:"CHAT_WATCHER_SECRET"`                       // and its secret
-	Client   *http.Client `env:"-"`                                         // nil: one of its own
+	Issuer      string        `env:"OIDC_ISSUER"`                               // of the realm's tokens, like https://id.example/realms/chat
+	Reached     string        `env:"OIDC_DISCOVERY_URL"`                        // the same, where it is not reached at Issuer
+	ClientID    string        `env:"CHAT_WATCHER_ID" envDefault:"chat-watcher"` // of the service account
+	Secret      string        `env:"CHAT_WATCHER_SECRET"`                       // and its secret
+	TokenMaxAge time.Duration `env:"TOKEN_MAX_AGE" envDefault:"1h"`             // no token lives longer; user events have to be kept for as long
+	Client      *http.Client  `env:"-"`                                         // nil: one of its own
 }
 
 // Validate says which variable cannot be.
@@ -56,7 +57,7 @@ type Client struct {
 	cfg          Config
 	realm, admin string
 	http         *http.Client
-	checked      bool // the realm keeps the events that are needed
+	checked      bool // the realm keeps the events that are needed, as of this token
 
 	token   string
 	fetched time.Time // the token, by this process's clock
@@ -130,7 +131,7 @@ func (c *Client) login(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("log in at Keycloak as %s: %w", c.cfg.ClientID, err)
 	}
-	c.token, c.fetched, c.issued = answer.Token, asked, issued
+	c.token, c.fetched, c.issued, c.checked = answer.Token, asked, issued, false
 	c.renew = asked.Add(time.Duration(answer.Expires) * time.Second * 3 / 4)
 	return nil
 }

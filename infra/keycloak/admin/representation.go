@@ -1,6 +1,9 @@
 package admin
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // disabled tells whether a user's representation, as far as it was sent, says
 // that the user is disabled. Who edits a user that is disabled already says so
@@ -10,4 +13,16 @@ func disabled(representation string) bool {
 		Enabled *bool `json:"enabled"`
 	}
 	return json.Unmarshal([]byte(representation), &user) == nil && user.Enabled != nil && !*user.Enabled
+}
+
+// notBefore is the time before which a realm's representation, as far as it was
+// sent, revokes all tokens; zero (1970) if none.
+func notBefore(representation string) time.Time {
+	var realm struct {
+		NotBefore int64 `json:"notBefore"` // Unix seconds
+	}
+	if json.Unmarshal([]byte(representation), &realm) != nil {
+		realm.NotBefore = 0
+	}
+	return time.Unix(realm.NotBefore, 0).UTC()
 }

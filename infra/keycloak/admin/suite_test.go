@@ -24,8 +24,12 @@ type world interface {
 	remove(t testing.TB, id string)
 	endSessions(t testing.TB, id string)
 	endSession(t testing.TB, session string)
+	setPassword(t testing.TB, id string)
 	giveAndTakeRole(t testing.TB, id string)
+	joinAndLeaveGroup(t testing.TB, id string)
+	takeRolesFromOthers(t testing.TB) (deeds int)
 	endAllSessions(t testing.TB)
+	revoke(t testing.TB, before time.Time) // and change something else of the realm
 	keepEvents(t testing.TB, keep bool)
 }
 
@@ -33,9 +37,9 @@ type world interface {
 func happened(t testing.TB, c *admin.Client, since time.Time) (all []events.UserCutOff, ids []string) {
 	t.Helper()
 	var last time.Time
-	now, err := c.Changes(t.Context(), since, func(id string, one events.UserCutOff) error {
-		assert.False(t, one.NotBefore.Before(last), "oldest first")
-		last = one.NotBefore
+	now, err := c.Changes(t.Context(), since, func(id string, at time.Time, one events.UserCutOff) error {
+		assert.False(t, at.Before(last), "oldest first")
+		last = at
 		one.NotBefore = time.Time{}
 		all, ids = append(all, one), append(ids, id)
 		return nil
@@ -75,6 +79,9 @@ func suite(t *testing.T, w world) {
 		w.setEnabled(t, ann, true)
 		w.giveAndTakeRole(t, ann)
 		tell(ann, "", events.CutOffRolesChanged)
+		w.joinAndLeaveGroup(t, ann)
+		tell(ann, "", events.CutOffRolesChanged)
+		w.setPassword(t, ann) // her sessions go on
 		w.remove(t, bob)
 		tell(bob, "", events.CutOffDeleted)
 		all, ids := happened(t, c, start)
@@ -83,6 +90,25 @@ func suite(t *testing.T, w world) {
 		require.Equal(t, ids, again, "ids are the issuer's")
 		none, _ := happened(t, c, time.Now().Add(time.Hour))
 		require.Empty(t, none)
+	})
+
+	t.Run("roles that others lose", func(t *testing.T) {
+		c := client()
+		_, before := happened(t, c, start)
+		deeds := w.takeRolesFromOthers(t)
+		all, _ := happened(t, c, start)
+		require.Len(t, all, len(before)+deeds)
+		for _, one := range all[len(before):] {
+			require.Equal(t, events.UserCutOff{Everyone: true, WithRoles: true, Reason: events.CutOffRolesChanged}, one)
+		}
+	})
+
+	t.Run("tokens from before", func(t *testing.T) {
+		c := client()
+		_, before := happened(t, c, start)
+		w.revoke(t, time.Now().Add(-time.Minute))
+		all, _ := happened(t, c, start)
+		require.Equal(t, []events.UserCutOff{{Everyone: true, Reason: events.CutOffLoggedOut}}, all[len(before):])
 	})
 
 	t.Run("everybody", func(t *testing.T) {
@@ -95,7 +121,7 @@ func suite(t *testing.T, w world) {
 
 	t.Run("an error of the caller's", func(t *testing.T) {
 		n := 0
-		_, err := client().Changes(t.Context(), start, func(string, events.UserCutOff) error { n++; return events.ErrConflict })
+		_, err := client().Changes(t.Context(), start, func(string, time.Time, events.UserCutOff) error { n++; return events.ErrConflict })
 		require.ErrorIs(t, err, events.ErrConflict)
 		require.Equal(t, 1, n)
 	})

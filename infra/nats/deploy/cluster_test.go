@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chat-platform/chat/events"
@@ -99,7 +101,7 @@ func TestCluster(t *testing.T) {
 		urls = append(urls, n.ClientURL())
 	}
 	cfg := nats.Config{
-		URL: strings.Join(urls, ","), User: "operator", Password: "secret-of-operator", CA: ca, Replicas: 3,
+		URL: strings.Join(urls, ","), User: "operator", Password: "secret-of-operator", CA: ca, Replicas: 3, Partitions: 2,
 		Logger: quiet, ConnectWait: time.Minute, AckWait: time.Minute,
 	}
 	var operator *nats.Log
@@ -121,6 +123,66 @@ func TestCluster(t *testing.T) {
 		_, err := send(n)
 		require.NoError(t, err)
 	}
+
+	// Replicas are not divided anew under way. On one it may be done, while
+	// everything runs.
+	require.ErrorIs(t, operator.Repartition(t.Context(), 4), events.ErrConflict)
+	replicate := func(n int) {
+		t.Helper()
+		nc, err := natsgo.Connect(cfg.URL, natsgo.UserInfo("operator", "secret-of-operator"), natsgo.RootCAs(ca))
+		require.NoError(t, err)
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			s, err := js.Stream(t.Context(), events.StreamMessages)
+			if err != nil {
+				return false
+			}
+			info := s.CachedInfo()
+			if info.Config.Replicas != n {
+				cfg := info.Config
+				cfg.Replicas = n
+				_, _ = js.UpdateStream(t.Context(), cfg) // asked again if need be
+				return false
+			}
+			here := info.Cluster.Leader != "" && len(info.Cluster.Replicas) == n-1
+			for _, r := range info.Cluster.Replicas {
+				here = here && r.Current
+			}
+			return here
+		}, time.Minute, 100*time.Millisecond, "%d replicas", n)
+	}
+	replicate(1)
+	require.NoError(t, operator.Repartition(t.Context(), 4))
+	replicate(3)
+	cfg.User, cfg.Password = "source-message-writer", "secret-of-source-message-writer"
+	source, err := nats.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	defer source.Close()
+	c, err := source.Consumer(t.Context(), nats.ConsumerConfig{Stream: events.StreamMessages, Name: events.ConsumerMessages})
+	require.NoError(t, err)
+	taken := 0
+	take := func(want uint64) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			ds, err := c.Fetch(t.Context(), 100, 100*time.Millisecond)
+			if err != nil {
+				return false
+			}
+			for _, d := range ds {
+				taken++
+				if d.Ack() != nil {
+					return false
+				}
+			}
+			applied, err := operator.Applied(t.Context(), events.StreamMessages, events.ConsumerMessages)
+			return err == nil && applied == want
+		}, time.Minute, 10*time.Millisecond)
+	}
+	take(10)
+	require.Equal(t, 10, taken)
+
 	nodes[0].Shutdown()
 	require.Eventually(t, func() bool { _, err := send(10); return err == nil }, time.Minute, 100*time.Millisecond, "two of three go on")
 	for n := range 11 {
@@ -128,7 +190,9 @@ func TestCluster(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, events.Ack{Stream: events.StreamMessages, Seq: uint64(n + 1), Duplicate: true}, ack, "nothing was lost")
 	}
+	take(11)
 
+	cfg.User, cfg.Password = "sendmessage", "secret-of-sendmessage"
 	cfg.CA, cfg.ConnectWait = "", 500*time.Millisecond
 	_, err = nats.Open(t.Context(), cfg)
 	require.ErrorIs(t, err, events.ErrUnavailable, "an unknown authority is not trusted")

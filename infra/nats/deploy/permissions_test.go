@@ -1,7 +1,9 @@
 package deploy_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -27,6 +29,7 @@ var users = []string{
 	"sys", "operator", "createchannel", "joinchannel", "addmembers", "leavechannel", "sendmessage", "sendmessages",
 	"listchannels", "channelhistory", "searchmessages", "identity", "messagewriter", "searchwriter", "metadatawriter",
 	"source-message-writer", "source-search-writer", "source-metadata-writer", "fanout", "notification",
+	"archiver", // the last: it takes away what the others read
 }
 
 func setPasswords(t *testing.T) {
@@ -78,11 +81,19 @@ func event(t *testing.T, id, typ, subject string, payload any) events.Event {
 
 const general = events.ChannelID("ch_general")
 
-// Every service does through infra/nats what it does in production.
+// Every service does through infra/nats what it does in production, with
+// partitions too.
 func TestEachServiceMayDoItsJob(t *testing.T) {
+	for _, partitions := range []int{1, 8} {
+		t.Run(fmt.Sprint(partitions), func(t *testing.T) { eachServiceMayDoItsJob(t, partitions) })
+	}
+}
+
+func eachServiceMayDoItsJob(t *testing.T, partitions int) {
 	srv := start(t)
 	operator := open(t, srv, "operator") // makes the streams
 	ctx := t.Context()
+	require.NoError(t, operator.Repartition(ctx, partitions))
 	publish := func(log *nats.Log, id, subject string) {
 		t.Helper()
 		_, err := log.Publish(ctx, event(t, id, events.TypeMessageSent, subject, "x"))
@@ -157,7 +168,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 				c.Close()
 			}
 			require.Eventually(t, func() bool {
-				applied, err := log.Applied(ctx, stream, consumer)
+				applied, err := operator.Applied(ctx, stream, consumer)
 				return err == nil && applied > 0
 			}, time.Minute, 10*time.Millisecond, "the server has the acknowledgement")
 		}
@@ -182,6 +193,24 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		_, err = log.Epoch(ctx)
 		require.NoError(t, err)
 	}
+
+	random := make([]byte, 5<<20) // more than the server sends without asking whether it comes through
+	_, _ = rand.Read(random)
+	segments := func(log *nats.Log) *nats.Objects {
+		t.Helper()
+		bucket, err := log.Objects(ctx, "segments", 1)
+		require.NoError(t, err)
+		got, err := bucket.Get(ctx, "MESSAGES/1", 0, -1)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(random, got))
+		n := 0
+		require.NoError(t, bucket.List(ctx, "MESSAGES/", func(string, int64) error { n++; return nil }))
+		require.Equal(t, 1, n)
+		return bucket
+	}
+	bucket, err := operator.Objects(ctx, "segments", 1)
+	require.NoError(t, err)
+	require.NoError(t, bucket.Put(ctx, "MESSAGES/1", random))
 
 	cutOffs := func(log *nats.Log) {
 		t.Helper()
@@ -245,6 +274,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		"source-metadata-writer": source(events.StreamMetadata, events.ConsumerMetadata),
 		"notification": func(log *nats.Log) {
 			delivery(log)
+			segments(log)
 			bus := log.Bus()
 			got := make(chan string, 1)
 			_, err := bus.Subscribe("notify.me", "", func(m nats.BusMessage) { got <- string(m.Data) })
@@ -270,6 +300,36 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 			require.NoError(t, log.Range(ctx, events.StreamCutOffs, nil, 1, 1000, func(events.Event) error { n++; return nil }))
 			require.NotZero(t, n)
 		},
+		"archiver": func(log *nats.Log) {
+			for _, stream := range []string{events.StreamMetadata, events.StreamMessages} {
+				require.NoError(t, log.KeepID(ctx, stream))
+				n := 0
+				require.NoError(t, log.Copy(ctx, stream, 1, 1000, func(uint64, time.Time, string, map[string][]string, []byte) error { n++; return nil }))
+				require.NotZero(t, n)
+			}
+			state, err := log.State(ctx, events.StreamMessages)
+			require.NoError(t, err)
+			_, err = log.LastBefore(ctx, []string{events.MessageSubject(general), events.ChannelSubject(general)}, 100)
+			require.NoError(t, err)
+			upTo, _, err := log.Settled(ctx, events.StreamMessages, events.ConsumerMessages, events.ConsumerSearch)
+			require.NoError(t, err)
+			require.NotZero(t, upTo)
+			require.NoError(t, log.NoteArchived(ctx, events.StreamMessages, state.ID, map[string]uint64{events.MessageSubject(general): 1}, 1))
+			noted, err := log.Noted(ctx, events.StreamMessages, state.ID)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, noted)
+			require.NoError(t, log.Trim(ctx, events.StreamMessages, state.ID, 1))
+			first, err := log.FirstSequence(ctx, events.StreamMessages)
+			require.NoError(t, err)
+			require.EqualValues(t, 2, first)
+			_, err = log.LastBefore(ctx, []string{events.MessageSubject("ch_gone")}, 100)
+			require.NoError(t, err, "it reads the notes")
+			bucket := segments(log)
+			require.NoError(t, bucket.Put(ctx, "MESSAGES/1", random), "once more")
+			require.NoError(t, bucket.Put(ctx, "MESSAGES/2", random[:100]))
+			_, err = bucket.Get(ctx, "MESSAGES/none", 0, -1)
+			require.ErrorIs(t, err, events.ErrNotFound)
+		},
 	}
 	for subject, queue := range map[string]string{"fanout.attach": "fanout", "fanout.one.interest": ""} {
 		_, err := fanout.Bus().Subscribe(subject, queue, func(m nats.BusMessage) { assert.NoError(t, m.Respond([]byte("yes"))) })
@@ -280,7 +340,7 @@ func TestEachServiceMayDoItsJob(t *testing.T) {
 		if job, ok := jobs[user]; ok {
 			log := open(t, srv, user)
 			job(log)
-			if user != "fanout" && !strings.HasPrefix(user, "source-") && !strings.HasSuffix(user, "writer") {
+			if user != "fanout" && user != "archiver" && !strings.HasPrefix(user, "source-") && !strings.HasSuffix(user, "writer") {
 				cutOffs(log)
 			}
 		} else {
@@ -307,7 +367,14 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		}
 	}
 	messageWriter, searchWriter, metadataWriter := consumer("MESSAGES", "message-writer"), consumer("MESSAGES", "search-writer"), consumer("METADATA", "metadata-writer")
-	info := func(of []string) []string { return of[3:4] }
+	for p := range 8 {
+		messageWriter = append(messageWriter, consumer("MESSAGES", fmt.Sprint("message-writer-", p))[1:]...)
+		searchWriter = append(searchWriter, consumer("MESSAGES", fmt.Sprint("search-writer-", p))[1:]...)
+	}
+	info := func(of []string) []string {
+		return slices.DeleteFunc(slices.Clone(of), func(s string) bool { return !strings.HasPrefix(s, "$JS.API.CONSUMER.INFO.") })
+	}
+	messagesInfo := slices.Concat(info(messageWriter), info(searchWriter))
 	cutOffs := []string{"$JS.API.CONSUMER.CREATE.CUTOFFS.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.CUTOFFS.ordered_x", "$JS.API.CONSUMER.DELETE.CUTOFFS.ordered_x"}
 	readView := []string{"$JS.API.STREAM.MSG.GET.VIEWS"}
 	follow := []string{
@@ -315,36 +382,48 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.METADATA.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.MESSAGES.ordered_x", "$JS.API.CONSUMER.MSG.NEXT.METADATA.ordered_x",
 		"$JS.API.CONSUMER.DELETE.MESSAGES.ordered_x", "$JS.API.CONSUMER.DELETE.METADATA.ordered_x",
 	}
+	readBucket := []string{
+		"$JS.API.CONSUMER.CREATE.OBJ_segments.x", "$JS.API.CONSUMER.CREATE.OBJ_segments.x.$O.segments.C.y", "$JS.API.CONSUMER.DELETE.OBJ_segments.x",
+		"$JS.FC.OBJ_segments.x.y", "$JS.API.DIRECT.GET.OBJ_segments.$O.segments.M.y",
+	}
+	directAll := []string{"$JS.API.DIRECT.GET.ARCHIVED", "$JS.API.DIRECT.GET.OBJ_segments.$O.segments.M.y"}
 	nobodys := []string{
 		"users.ann", "messages.delete.ch_a", "notify", "other", "$SYS.REQ.SERVER.PING", "_INBOX_sendmessage.x", "_INBOX.x",
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.CREATE.MESSAGES", "$JS.API.STREAM.UPDATE.MESSAGES", "$JS.API.STREAM.DELETE.MESSAGES",
-		"$JS.API.STREAM.PURGE.MESSAGES", "$JS.API.STREAM.MSG.DELETE.MESSAGES", "$JS.API.STREAM.SNAPSHOT.MESSAGES", "$JS.API.STREAM.RESTORE.MESSAGES",
+		"$JS.API.STREAM.MSG.DELETE.MESSAGES", "$JS.API.STREAM.SNAPSHOT.MESSAGES", "$JS.API.STREAM.RESTORE.MESSAGES",
 		"$JS.API.STREAM.DELETE.METADATA", "$JS.API.STREAM.PURGE.METADATA", "$JS.API.STREAM.DELETE.DEADLETTERS", "$JS.API.STREAM.MSG.GET.DEADLETTERS",
-		"$JS.API.CONSUMER.DELETE.MESSAGES.message-writer", "$JS.API.CONSUMER.DELETE.MESSAGES.search-writer", "$JS.API.CONSUMER.DELETE.METADATA.metadata-writer",
+		"$JS.API.CONSUMER.DELETE.MESSAGES.message-writer", "$JS.API.CONSUMER.DELETE.MESSAGES.message-writer-7", "0.send.ch_a", "$JS.API.CONSUMER.DELETE.MESSAGES.search-writer", "$JS.API.CONSUMER.DELETE.METADATA.metadata-writer",
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
 		"$JS.API.STREAM.PURGE.CUTOFFS", "$JS.API.STREAM.DELETE.CUTOFFS", "$JS.API.STREAM.MSG.DELETE.CUTOFFS",
 		"views.messages", "$JS.API.STREAM.PURGE.VIEWS",
+		"$JS.API.STREAM.UPDATE.METADATA", "$JS.API.STREAM.CREATE.ARCHIVED", "$JS.API.STREAM.PURGE.ARCHIVED", "$JS.API.STREAM.CREATE.OBJ_segments",
+		"$JS.API.STREAM.DELETE.OBJ_segments", "$O.other.C.x", "$JS.API.STREAM.PURGE.OBJ_other", "$JS.FC.MESSAGES.x.y",
 	}
 	may := map[string][]string{
-		"createchannel":  slices.Concat([]string{channels, members}, readMetadata, cutOffs),
-		"joinchannel":    slices.Concat([]string{members}, readMetadata, cutOffs),
-		"addmembers":     slices.Concat([]string{members}, readMetadata, cutOffs),
-		"leavechannel":   slices.Concat([]string{members}, readMetadata, cutOffs),
-		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
-		"channelhistory": slices.Concat(readView, readMetadata, readMessages, info(messageWriter), cutOffs),
-		"searchmessages": slices.Concat(readView, readMetadata, readMessages, info(searchWriter), info(metadataWriter), cutOffs),
-		"identity":       slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
-		"messagewriter":  slices.Concat(readView, info(messageWriter)),
-		"searchwriter":   slices.Concat(readView, info(searchWriter)),
-		"metadatawriter": slices.Concat(readView, info(metadataWriter)),
+		"createchannel":          slices.Concat([]string{channels, members}, readMetadata, cutOffs),
+		"joinchannel":            slices.Concat([]string{members}, readMetadata, cutOffs),
+		"addmembers":             slices.Concat([]string{members}, readMetadata, cutOffs),
+		"leavechannel":           slices.Concat([]string{members}, readMetadata, cutOffs),
+		"sendmessage":            slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"sendmessages":           slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"listchannels":           slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
+		"channelhistory":         slices.Concat(readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"searchmessages":         slices.Concat(readView, readMetadata, readMessages, messagesInfo, info(metadataWriter), cutOffs),
+		"identity":               slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
+		"messagewriter":          slices.Concat(readView, info(messageWriter)),
+		"searchwriter":           slices.Concat(readView, info(searchWriter)),
+		"metadatawriter":         slices.Concat(readView, info(metadataWriter)),
 		"source-message-writer":  messageWriter,
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,
-		"fanout":                 slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "notify.x"}, readMetadata, readMessages, follow),
-		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest"}, readMetadata, readMessages, follow, cutOffs),
+		"fanout":                 slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "notify.x"}, readMetadata, readMessages, follow, directAll),
+		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest"}, readMetadata, readMessages, follow, cutOffs, directAll, readBucket),
+		"archiver": slices.Concat([]string{
+			"archived.MESSAGES", "archived.messages.send.ch_a", "$JS.API.STREAM.PURGE.MESSAGES", "$JS.API.CONSUMER.LIST.MESSAGES",
+			"$JS.API.DIRECT.GET.METADATA", "$JS.API.STREAM.MSG.GET.METADATA", "$JS.API.DIRECT.GET.MESSAGES", "$JS.API.STREAM.MSG.GET.MESSAGES", "$JS.API.DIRECT.GET.ARCHIVED",
+			"$O.segments.C.x", "$O.segments.M.y", "$JS.API.STREAM.PURGE.OBJ_segments",
+		}, info(messageWriter), info(searchWriter), readBucket),
 	}
 	all := slices.Clone(nobodys)
 	for _, of := range may {
@@ -396,6 +475,15 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		_, err = nats.Open(t.Context(), nats.Config{URL: srv.ClientURL(), User: "sendmessage", Password: "x", Logger: quiet})
 		require.ErrorContains(t, err, "Authorization")
 	})
+}
+
+// Whoever sets up the servers reads there which passwords are wanted, and for whom.
+func TestEveryUserIsDescribed(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, user := range users {
+		require.Contains(t, string(readme), "`"+user+"`")
+	}
 }
 
 func connect(t *testing.T, srv *server.Server, user string) *natsgo.Conn {

@@ -1,9 +1,13 @@
 // Package natstest gives tests a real log: an embedded server on the test's own
-// temporary folder, gone when the test ends.
+// temporary folder, gone when the test ends. As in service, NATS_PARTITIONS in the
+// environment (t.Setenv) divides MESSAGES; so any test can be run again on
+// partitions.
 package natstest
 
 import (
 	"log/slog"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -46,6 +50,13 @@ func ConnectTCP(t testing.TB, srv *embedded.Server) *nats.Log {
 
 func connect(t testing.TB, cfg nats.Config) *nats.Log {
 	t.Helper()
+	if v := os.Getenv("NATS_PARTITIONS"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Partitions = n
+	}
 	cfg.Name = t.Name()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.ConnectWait, cfg.AckWait, cfg.RequestTimeout = patience, patience, patience

@@ -14,14 +14,15 @@ import (
 
 const usage = `usage: chat COMMAND [flags]
 
-  run       the platform, until Ctrl-C (DATA_DIR, PORT and every other setting by environment)
-  full      the platform on all real servers, which it starts in containers
-  rebuild   rebuild views from the log, while the platform serves or not
-  replay    send a corpus to a running platform, and verify it
-  load      send at a steady rate to a running platform, and measure
-  invoke    post a fixture to one function started alone
-  dead      list, show, redrive and discard events that were refused
-  realm     print the realm file for Keycloak (-development: with people to try it)
+  run         the platform, until Ctrl-C (DATA_DIR, PORT and every other setting by environment)
+  full        the platform on all real servers, which it starts in containers
+  rebuild     rebuild views from the log, while the platform serves or not
+  replay      send a corpus to a running platform, and verify it
+  load        send at a steady rate to a running platform, and measure
+  invoke      post a fixture to one function started alone
+  dead        list, show, redrive and discard events that were refused
+  partitions  show or change how the log's messages are divided
+  realm       print the realm file for Keycloak (-development: with people to try it)
 
 chat COMMAND -h names the flags.
 `
@@ -29,7 +30,7 @@ chat COMMAND -h names the flags.
 func main() {
 	commands := map[string]func(context.Context, *process.Process) error{
 		"run": platform.Run, "full": full.Run, "rebuild": tools.Rebuild, "replay": tools.Replay, "load": tools.Load, "invoke": tools.Invoke, "dead": tools.Dead,
-		"realm": tools.Realm,
+		"partitions": tools.Partitions, "realm": tools.Realm,
 	}
 	command := ""
 	if len(os.Args) > 1 {

@@ -148,7 +148,9 @@ export class Socket extends EventTarget {
 
   async #closed({ code, reason }) {
     // 4502: signed out; the issuer says whether a new token is to be had after all.
-    if ((code === 4501 || code === 4502) && this.#refused++ === 0) {
+    // One that is as young as what revoked the last one may be refused still.
+    if ((code === 4501 || code === 4502) && this.#refused < 3) {
+      const pause = 1000 * this.#refused++;
       this.#drop();
       this.#set('connecting');
       try {
@@ -156,7 +158,7 @@ export class Socket extends EventTarget {
       } catch (err) {
         if (err instanceof SessionEnded) return this.stop(err.message);
       }
-      return this.#wait(0);
+      return this.#wait(pause);
     }
     if (code >= 4500 && code <= 4999) return this.stop(reason || 'The server has closed the connection.');
     this.#lost();

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,13 @@ func (l *Log) Put(seq uint64, typ, subject string, payload any) events.Event {
 		Time: time.UnixMilli(int64(seq)).UTC(), PartitionKey: string(events.ChannelOf(subject)), Data: data}
 	l.es = append(l.es, e)
 	return e
+}
+
+// All are the log's events.
+func (l *Log) All() []events.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.es)
 }
 
 // Send appends a message with an id that follows from its author and text.
