@@ -57,9 +57,12 @@ func (d *database) Empty(ctx context.Context) (bool, error) {
 
 // reset drops all records, and with them whose they were. more is done as well.
 func (d *database) reset(ctx context.Context, more string) error {
-	script := more
-	for _, table := range append([]string{"origin"}, d.tables...) {
-		script += "; DELETE FROM " + table
-	}
-	return d.transact(ctx, "reset", func() error { return d.write.script(script) })
+	return d.transact(ctx, "reset", func() error {
+		for _, table := range append([]string{"origin"}, d.tables...) {
+			if err := d.write.script("DELETE FROM " + table); err != nil {
+				return err
+			}
+		}
+		return d.write.script(more)
+	})
 }

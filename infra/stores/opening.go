@@ -59,7 +59,7 @@ func (s *Switching[S]) await(ctx context.Context, w which, wait time.Duration) (
 			s.mu.Unlock()
 			return store, s.gone()
 		}
-		trying, stop := context.WithCancel(context.Background())
+		trying, stop := context.WithCancel(context.Background()) //nolint:gosec // close calls it
 		g = &opening[S]{tried: make(chan struct{}), stop: stop, done: make(chan struct{})}
 		s.opened[w] = g
 		go s.try(trying, w, g) //nolint:contextcheck // it outlives the call

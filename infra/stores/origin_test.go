@@ -157,8 +157,7 @@ func TestAStoreThatComesLater(t *testing.T) {
 
 // One that takes long holds a call up for a while only, and the end not at all.
 func TestAStoreThatTakesLong(t *testing.T) {
-	b := &bench{dir: t.TempDir()}
-	s, err := stores.Switch(t.Context(), feed, stores.Host{Views: &b.register, Lease: lease, OpenWait: time.Millisecond}, func(ctx context.Context, _ int) (stores.Messages, error) {
+	s, err := stores.Switch(t.Context(), feed, stores.Host{Views: &register{}, Lease: lease, OpenWait: time.Millisecond}, func(ctx context.Context, _ int) (stores.Messages, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})

@@ -3,7 +3,6 @@ package platform_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,8 +50,7 @@ func TestViewsOfAnotherLog(t *testing.T) {
 			"search":  func() error { _, err := alice.Search(t.Context(), "other", "", ""); return err },
 		} {
 			var problem *client.Problem
-			err := ask()
-			if assert.Error(t, err, what) && assert.True(t, errors.As(err, &problem), "%s: %v", what, err) {
+			if assert.ErrorAs(t, ask(), &problem, what) {
 				assert.Equal(t, http.StatusServiceUnavailable, problem.Status, what)
 				assert.Equal(t, "view_of_another_log", problem.Code, what)
 			}
