@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/keycloak/keycloaktest"
 	"github.com/chat-platform/chat/local/platform/platformtest"
 )
@@ -31,13 +33,14 @@ type signedIn struct {
 
 func signIn(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, name string) *signedIn {
 	t.Helper()
-	return signInAgain(t, p, r, r.CreateUser(t, name), name)
+	id := r.CreateUser(t, name)
+	return connect(t, p, id, r.Login(t, name))
 }
 
-// signInAgain logs somebody in who exists already.
-func signInAgain(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, id, name string) *signedIn {
+// connect opens a socket for somebody who has logged in.
+func connect(t *testing.T, p *platformtest.Platform, id string, tokens keycloaktest.Tokens) *signedIn {
 	t.Helper()
-	s := &signedIn{id: id, tokens: r.Login(t, name)}
+	s := &signedIn{id: id, tokens: tokens}
 	var claims struct {
 		Session string `json:"sid"`
 	}
@@ -53,6 +56,30 @@ func signInAgain(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, 
 	status, body := callWith(t, p, s.tokens.Access)
 	require.Equal(t, http.StatusOK, status, body)
 	return s
+}
+
+// accepted renews tokens until they are: one that is as young as what cut the last
+// one off may be refused still.
+func accepted(t *testing.T, p *platformtest.Platform, r *keycloaktest.Realm, tokens keycloaktest.Tokens) keycloaktest.Tokens {
+	t.Helper()
+	for end := time.Now().Add(waitLong); ; tokens = r.Refresh(t, tokens.Refresh) {
+		require.Empty(t, tokens.Error, tokens.Description)
+		status, body := callWith(t, p, tokens.Access)
+		if status == http.StatusOK {
+			return tokens
+		}
+		require.True(t, time.Now().Before(end), "still refused: %s", body)
+		<-time.After(100 * time.Millisecond)
+	}
+}
+
+// refused waits until a token is.
+func refused(t *testing.T, p *platformtest.Platform, tokens keycloaktest.Tokens) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		status, _ := callWith(t, p, tokens.Access)
+		return status == http.StatusUnauthorized
+	}, waitLong, waitStep)
 }
 
 // hears reads until an op comes.
@@ -72,6 +99,18 @@ func (s *signedIn) stays(t *testing.T, p *platformtest.Platform) {
 	s.hears(t, "heartbeat_ack")
 	status, body := callWith(t, p, s.tokens.Access)
 	require.Equal(t, http.StatusOK, status, body)
+}
+
+// closed is the code with which the socket closes.
+func (s *signedIn) closed(t *testing.T) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), waitLong)
+	defer cancel()
+	for {
+		if _, _, err := s.conn.Read(ctx); err != nil {
+			return int(websocket.CloseStatus(err))
+		}
+	}
 }
 
 // gone waits for both ends: the socket closed with 4502, a request refused. The
@@ -95,14 +134,9 @@ func (s *signedIn) gone(t *testing.T, p *platformtest.Platform, since time.Time)
 			}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), waitLong)
-	defer cancel()
-	var err error
-	for err == nil {
-		_, _, err = s.conn.Read(ctx)
-	}
+	code := s.closed(t)
 	socket = time.Since(since)
-	require.EqualValues(t, 4502, websocket.CloseStatus(err), "%v", err)
+	require.Equal(t, 4502, code)
 	request = <-refused
 	require.Positive(t, request, "requests are still taken")
 	status, body := callWith(t, p, s.tokens.Access)
@@ -111,8 +145,15 @@ func (s *signedIn) gone(t *testing.T, p *platformtest.Platform, since time.Time)
 	return socket, request
 }
 
+// keycloakPlatform lets people of the realm in, has no limits, and takes no silence
+// for a lost connection. It has no watcher.
 func keycloakPlatform(r *keycloaktest.Realm) []string {
-	return []string{"OIDC_ISSUER=" + r.Issuer, "CHAT_WATCHER_SECRET=" + keycloaktest.WatcherSecret, "RATE_LIMIT_READ=off"}
+	return []string{"OIDC_ISSUER=" + r.Issuer, "RATE_LIMIT_READ=off", "NOTIFICATION_HEARTBEAT_INTERVAL=1h"}
+}
+
+// watchedPlatform has one.
+func watchedPlatform(r *keycloaktest.Realm) []string {
+	return append(keycloakPlatform(r), "CHAT_WATCHER_SECRET="+keycloaktest.WatcherSecret)
 }
 
 // longTokens lets tokens live for as long as may be, for tests of many samples.
@@ -149,13 +190,14 @@ func number(t testing.TB, variable string, n int) int {
 // more of them); the bound that is asserted is a wait's.
 func TestKeycloakCutsOff(t *testing.T) {
 	r := keycloaktest.New(t)
-	p := platformtest.Start(t, "", keycloakPlatform(r)...)
+	p := platformtest.Start(t, "", watchedPlatform(r)...)
 	samples := number(t, "CUTOFF_SAMPLES", 3)
 	for _, end := range ends {
 		t.Run(end.name, func(t *testing.T) {
 			var sockets, requests []time.Duration
 			for n := range samples {
 				s := signIn(t, p, r, fmt.Sprintf("%s-%d", end.name, n))
+				<-time.After(rand.N(time.Second)) // or each would come at the same moment of the watcher's turn
 				began := time.Now()
 				end.do(t, r, s)
 				socket, request := s.gone(t, p, began)
@@ -175,14 +217,65 @@ func spread(all []time.Duration) string {
 	return fmt.Sprintf("%v (median) %v (p90) %v (p99) %v (worst of %d)", at(0.5), at(0.9), at(0.99), at(1), len(all))
 }
 
+// A role that is taken away costs its holders a new token, and nobody else anything,
+// whether it was theirs or a group's; the realm's revocation is for everyone.
+func TestKeycloakTakesAway(t *testing.T) {
+	r := keycloaktest.New(t)
+	p := platformtest.Start(t, "", watchedPlatform(r)...)
+	plain := signIn(t, p, r, "plain")
+	var role map[string]any
+	require.Equal(t, http.StatusOK, r.Admin(t, http.MethodGet, "/roles/"+events.RoleImport, nil, &role))
+	own := r.CreateUser(t, "own", events.RoleImport)
+	member := r.CreateUser(t, "member")
+	var groups []struct{ ID string }
+	require.Equal(t, http.StatusCreated, r.Admin(t, http.MethodPost, "/groups", map[string]any{"name": "importers"}, nil))
+	require.Equal(t, http.StatusOK, r.Admin(t, http.MethodGet, "/groups?search=importers", nil, &groups))
+	mappings := "/groups/" + groups[0].ID + "/role-mappings/realm"
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodPost, mappings, []any{role}, nil))
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodPut, "/users/"+member+"/groups/"+groups[0].ID, nil, nil))
+	ofGroup, ofUser := connect(t, p, member, r.Login(t, "member")), connect(t, p, own, r.Login(t, "own"))
+	require.Contains(t, rolesOf(t, ofGroup.tokens), events.RoleImport)
+
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodDelete, mappings, []any{role}, nil))
+	refused(t, p, ofGroup.tokens)
+	refused(t, p, ofUser.tokens)
+	require.NotContains(t, rolesOf(t, accepted(t, p, r, r.Refresh(t, ofGroup.tokens.Refresh))), events.RoleImport)
+	renewed := accepted(t, p, r, r.Refresh(t, ofUser.tokens.Refresh))
+	require.Contains(t, rolesOf(t, renewed), events.RoleImport)
+	plain.stays(t, p)
+
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodDelete, "/users/"+own+"/role-mappings/realm", []any{role}, nil))
+	require.Equal(t, 4004, ofUser.closed(t))
+	refused(t, p, renewed)
+	require.NotContains(t, rolesOf(t, accepted(t, p, r, r.Refresh(t, renewed.Refresh))), events.RoleImport)
+	plain.stays(t, p)
+
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodPut, "", map[string]any{"notBefore": time.Now().Unix() + 1}, nil))
+	plain.gone(t, p, time.Now())
+}
+
+// rolesOf are the roles in an access token.
+func rolesOf(t *testing.T, tokens keycloaktest.Tokens) []string {
+	t.Helper()
+	var claims struct {
+		Realm struct {
+			Roles []string `json:"roles"`
+		} `json:"realm_access"`
+	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.Split(tokens.Access, ".")[1])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &claims))
+	return claims.Realm.Roles
+}
+
 // Who is disabled while no watcher runs is cut off when it is back.
 func TestWatcherWasAway(t *testing.T) {
 	r := keycloaktest.New(t)
-	p := platformtest.Start(t, "", keycloakPlatform(r)...)
+	p := platformtest.Start(t, "", watchedPlatform(r)...)
 	s := signIn(t, p, r, "away")
 	require.Zero(t, p.Stop(t), p.Output())
 	r.SetEnabled(t, s.id, false)
-	p = platformtest.Start(t, p.Dir, keycloakPlatform(r)...)
+	p = platformtest.Start(t, p.Dir, watchedPlatform(r)...)
 	require.Eventually(t, func() bool {
 		status, _ := callWith(t, p, s.tokens.Access)
 		return status == http.StatusUnauthorized

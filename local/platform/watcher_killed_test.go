@@ -60,7 +60,7 @@ func TestWatcherIsKilled(t *testing.T) {
 	longTokens(t, r)
 	srv := natstest.Start(t)
 	log := natstest.Connect(t, srv)
-	p := platformtest.Start(t, "", "OIDC_ISSUER="+r.Issuer, "RATE_LIMIT_READ=off", "NATS_URL="+srv.ClientURL()) // without a watcher of its own
+	p := platformtest.Start(t, "", append(keycloakPlatform(r), "NATS_URL="+srv.ClientURL())...)
 	bin := buildWatcher(t, r, srv.ClientURL())
 	deeds, kills := 0, 0
 	stay := []*signedIn{signIn(t, p, r, "bystander")}
@@ -86,12 +86,8 @@ func TestWatcherIsKilled(t *testing.T) {
 
 		// Whoever logs in again is let in, as soon as the token is younger than what
 		// cut the other one off, to the second.
-		name := fmt.Sprintf("back-%d", round)
-		require.Eventually(t, func() bool {
-			status, _ := callWith(t, p, r.Login(t, name).Access)
-			return status == 200
-		}, waitLong, waitStep)
-		stay = append(stay, signInAgain(t, p, r, back.id, name))
+		tokens := accepted(t, p, r, r.Login(t, fmt.Sprintf("back-%d", round)))
+		stay = append(stay, connect(t, p, back.id, tokens))
 		w.kill()
 	}
 
