@@ -46,8 +46,8 @@ func waiting(t *testing.T, away *atomic.Pointer[error]) (*running, string) {
 
 func TestAwait(t *testing.T) {
 	var away atomic.Pointer[error]
-	err := fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
-	away.Store(&err)
+	nobody := fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
+	away.Store(&nobody)
 	r, url := waiting(t, &away)
 	require.Eventually(t, func() bool {
 		code, body := get(t, url+"/health/readiness")
@@ -85,16 +85,15 @@ func TestAwait(t *testing.T) {
 // What no waiting helps ends the process, and whoever waits can be ended.
 func TestAwaitEnds(t *testing.T) {
 	var away atomic.Pointer[error]
-	err := errors.New("STORE_URL is odd")
-	away.Store(&err)
+	odd, nobody := errors.New("STORE_URL is odd"), fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
+	away.Store(&odd)
 	r, url := waiting(t, &away)
 	require.Equal(t, 1, r.exit(t))
 	require.Contains(t, r.stderr.String(), "chatd: open store: STORE_URL is odd\n")
-	_, err = http.Get(url)
+	_, err := http.Get(url)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 
-	err = fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
-	away.Store(&err)
+	away.Store(&nobody)
 	r, _ = waiting(t, &away)
 	r.signals <- syscall.SIGTERM
 	require.Equal(t, 0, r.exit(t))

@@ -72,7 +72,7 @@ func (p *Process) serve(ctx context.Context, ln net.Listener, inner *http.Handle
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
 	}
-	p.Log.Info("listening", "address", ln.Addr().String())
+	p.Log.Debug("listening already", "address", ln.Addr().String())
 	go func() { f.failed <- f.srv.Serve(ln) }()
 	return f
 }
@@ -129,6 +129,7 @@ func (p *Process) ServeOn(ctx context.Context, ln net.Listener, handler http.Han
 	defer f.cut()
 	f.inner.Store(&handler)
 	p.health.starting.Store(nil)
+	p.Log.Info("listening", "address", ln.Addr().String())
 	select {
 	case err := <-f.failed:
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)

@@ -63,7 +63,7 @@ func begin(t *testing.T, main func(context.Context, *process.Process) error, env
 	a := &alone{signals: make(chan os.Signal, 1), code: make(chan int, 1)}
 	go func() {
 		a.code <- process.Run("test", process.World{
-			Environ: append(environ, "PORT=0", "LISTEN_ADDRESS=127.0.0.1"), Stdout: io.Discard, Stderr: &a.said, Signals: a.signals,
+			Environ: append(environ, "PORT=0", "LISTEN_ADDRESS=127.0.0.1", "LOG_LEVEL=DEBUG"), Stdout: io.Discard, Stderr: &a.said, Signals: a.signals,
 		}, main)
 	}()
 	require.Eventually(t, func() bool {
