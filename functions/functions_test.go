@@ -32,6 +32,7 @@ var (
 type noLog struct{ functions.Log }
 
 func (noLog) DedupWindow() time.Duration { return time.Minute }
+func (noLog) Restored() time.Time        { return time.Time{} }
 
 // all lists the functions by folder.
 func all() map[string][]*functions.Function {

@@ -31,6 +31,8 @@ type Log interface {
 	listchannels.Log
 	// DedupWindow is for how long the log knows an event's id.
 	DedupWindow() time.Duration
+	// Restored is when the log was restored from a backup, zero if it was not.
+	Restored() time.Time
 }
 
 // Messages is the message view's read side.
@@ -59,7 +61,7 @@ type Deps struct {
 // Public makes all commands and queries.
 func Public(d Deps) []*Function {
 	members := membership.New(d.Log) // one, so that who leaves is forgotten by all
-	originals := idempotency.New(d.Log, d.Messages, d.Log.DedupWindow())
+	originals := idempotency.New(d.Log, d.Messages, d.Log.DedupWindow()).Restored(d.Log.Restored())
 
 	create := createchannel.New(d.Log)
 	join := joinchannel.New(d.Log)

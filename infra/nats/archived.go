@@ -144,7 +144,20 @@ func streamID(info *jetstream.StreamInfo) string {
 	if id := info.Config.Metadata[archiveKey]; id != "" {
 		return id
 	}
+	return firstID(info)
+}
+
+// firstID is the id of a stream that was never restored.
+func firstID(info *jetstream.StreamInfo) string {
 	return strconv.FormatInt(info.Created.UnixNano(), 36)
+}
+
+func (l *Log) whenRestored(ctx context.Context) (at time.Time, err error) {
+	info, err := l.streamInfo(ctx, events.StreamMessages)
+	if err == nil && streamID(info) != firstID(info) {
+		at = info.Created
+	}
+	return at, err
 }
 
 // StreamArchived holds, for each subject of a trimmed stream, the last sequence

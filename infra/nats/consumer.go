@@ -52,8 +52,7 @@ type Consumer struct {
 type part struct {
 	durable
 	pull *puller
-	gone bool   // it is to be made anew
-	last uint64 // of the server's deliveries, the one taken last
+	gone bool // it is to be made anew
 	lag  uint64
 }
 
@@ -280,7 +279,7 @@ func (c *Consumer) take(m *nats.Msg) (*Delivery, error) {
 	d := &Delivery{Subject: plainSubject(m.Subject), Header: m.Header, Data: m.Data, Stream: c.cfg.Stream, Consumer: c.cfg.Name,
 		Sequence: at.seq, Attempt: int(at.attempt), nc: c.l.nc, reply: m.Reply, durable: p.name}
 	d.Event, d.Err = event(m.Header, m.Data, d.Subject, at.seq)
-	p.lag, p.last = at.pending, at.consumerSeq
+	p.lag = at.pending
 	return d, nil
 }
 
@@ -334,21 +333,15 @@ listen:
 			if err != nil {
 				break listen
 			}
-			idle, sent[i] = idle && nothing, upTo
+			// What comes again is not counted as pending.
+			idle, sent[i] = idle && nothing && upTo == sent[i], upTo
 		}
-		n, all := take(), true
-		for i, p := range c.parts {
-			all = all && p.last >= sent[i]
-		}
-		switch {
-		case idle && all:
-			quiet = 3
-		case !idle || n > 0:
+		if n := take(); !idle || n > 0 {
 			quiet = 0
-		default:
-			quiet++
-			<-time.After(2 * time.Millisecond)
+			continue
 		}
+		quiet++
+		<-time.After(2 * time.Millisecond)
 	}
 	var err error
 	for _, p := range c.parts {

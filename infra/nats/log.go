@@ -95,6 +95,8 @@ type Log struct {
 	window  time.Duration
 	timeout time.Duration // of a request
 
+	restored time.Time // zero if it was not
+
 	archive Archive // nil if none is configured
 
 	connects atomic.Uint64 // counts reconnects
@@ -108,9 +110,10 @@ type Log struct {
 }
 
 // Open connects and ensures that the streams MESSAGES, METADATA, DEADLETTERS,
-// CUTOFFS, VIEWS and ARCHIVED exist, which any number of processes may do at once. It
-// tries for Config.ConnectWait. A stream of that name with other subjects, or with a
-// transform that is not that of partitions, is an error of kind events.ErrConflict.
+// CUTOFFS, VIEWS, ARCHIVED and SNAPSHOTS exist, which any number of processes may do
+// at once. It tries for Config.ConnectWait. A stream of that name with other subjects,
+// or with a transform that is not that of partitions, is an error of kind
+// events.ErrConflict.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -125,6 +128,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if l.js, err = jetstream.New(l.nc); err == nil {
 		if l.pub, err = newPublisher(l.nc, cfg.AckWait); err == nil {
 			l.window, err = l.ensureStreams(ctx, cfg)
+		}
+		if err == nil {
+			l.restored, err = l.whenRestored(ctx)
 		}
 	}
 	if err != nil {
@@ -227,6 +233,10 @@ func (l *Log) reconnect() <-chan struct{} {
 
 // DedupWindow is for how long the log knows an event's id.
 func (l *Log) DedupWindow() time.Duration { return l.window }
+
+// Restored is when the log was restored from a backup, zero if it was not: it knows
+// no id of an event from before.
+func (l *Log) Restored() time.Time { return l.restored }
 
 // Ping asks the server for a sign of life; events.ErrUnavailable if none comes
 // until ctx ends, or within Config.RequestTimeout where ctx has no end.

@@ -28,12 +28,17 @@ type stream struct {
 // that whoever writes them finds where it was.
 const cutOffsAge = 7 * 24 * time.Hour
 
+// snapshotsSize bounds the snapshots: some ninety of 100,000 channels. Whoever finds
+// none reads the log.
+const snapshotsSize = 256 << 20
+
 var streams = []stream{
 	{name: events.StreamMessages, subjects: events.MessagesSubjects, divided: true, keep: true},
 	{name: events.StreamMetadata, subjects: events.MetadataSubjects, keep: true},
 	{name: events.StreamDeadLetters, subjects: events.DeadLettersSubjects},
 	{name: events.StreamCutOffs, subjects: events.CutOffsSubjects, age: cutOffsAge, size: 256 << 20},
 	{name: streamViews, subjects: []string{viewsSubjects}, last: true},
+	{name: streamSnapshots, subjects: []string{snapshotsSubjects}, last: true, size: snapshotsSize},
 	{name: StreamArchived, subjects: []string{archivedSubjects}, last: true},
 }
 

@@ -13,6 +13,7 @@ const (
 	ProductRedis         Product = "redis"
 	ProductKeycloak      Product = "keycloak"
 	ProductNATS          Product = "nats"
+	ProductS3            Product = "s3"
 )
 
 // images is the one place where versions are pinned: by product, the variable
@@ -24,6 +25,7 @@ var images = map[Product]struct{ variable, vendor string }{
 	ProductRedis:         {"REDIS_IMAGE", "redis:7.4"},
 	ProductKeycloak:      {"KEYCLOAK_IMAGE", "quay.io/keycloak/keycloak:26.7.3"},
 	ProductNATS:          {"NATS_IMAGE", "nats:2.15-alpine"},
+	ProductS3:            {"S3_IMAGE", "versity/versitygw:v1.7.0"},
 }
 
 // Image is the container image that a product is started from.

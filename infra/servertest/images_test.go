@@ -11,7 +11,7 @@ import (
 
 var products = []servertest.Product{
 	servertest.ProductCassandra, servertest.ProductMongoDB, servertest.ProductElasticsearch,
-	servertest.ProductRedis, servertest.ProductKeycloak, servertest.ProductNATS,
+	servertest.ProductRedis, servertest.ProductKeycloak, servertest.ProductNATS, servertest.ProductS3,
 }
 
 func TestImages(t *testing.T) {
@@ -19,10 +19,11 @@ func TestImages(t *testing.T) {
 		servertest.ProductCassandra: "CASSANDRA_IMAGE", servertest.ProductMongoDB: "MONGODB_IMAGE",
 		servertest.ProductElasticsearch: "ELASTICSEARCH_IMAGE", servertest.ProductRedis: "REDIS_IMAGE",
 		servertest.ProductKeycloak: "KEYCLOAK_IMAGE", servertest.ProductNATS: "NATS_IMAGE",
+		servertest.ProductS3: "S3_IMAGE",
 	}
 	for _, p := range products {
 		t.Setenv(variables[p], "")
-		require.Regexp(t, `^[a-z./]+:[0-9]+\.[0-9a-z.-]+$`, servertest.Image(p), "a vendor's image of one version")
+		require.Regexp(t, `^[a-z./]+:v?[0-9]+\.[0-9a-z.-]+$`, servertest.Image(p), "a vendor's image of one version")
 		t.Setenv(variables[p], "mine/"+string(p)+":1")
 		require.Equal(t, "mine/"+string(p)+":1", servertest.Image(p))
 	}
@@ -35,12 +36,14 @@ func TestServersThatRunAlready(t *testing.T) {
 	t.Setenv("REDIS_URL", "redis://r")
 	t.Setenv("KEYCLOAK_URL", "https://k/auth/")
 	t.Setenv("NATS_TEST_URL", " nats://n ")
+	t.Setenv("S3_URL", "https://key:secret@s/")
 	require.Equal(t, "one:9042,two:9042", servertest.Cassandra(t))
 	require.Equal(t, "mongodb://m", servertest.MongoDB(t))
 	require.Equal(t, "https://e", servertest.Elasticsearch(t))
 	require.Equal(t, "redis://r", servertest.Redis(t))
 	require.Equal(t, "https://k/auth", servertest.Keycloak(t))
 	require.Equal(t, "nats://n", servertest.NATS(t))
+	require.Equal(t, "https://key:secret@s", servertest.S3(t))
 }
 
 func TestName(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 type recipe struct {
 	variable   string // names a server that runs already
 	scheme     string // of the address, "" for host:port
+	user       string // and its password, in the address; "" for none
 	port       string
 	env        map[string]string
 	entrypoint []string
@@ -59,7 +60,17 @@ var recipes = map[Product]recipe{
 		cmd:   []string{"-js", "-sd", "/data"},
 		ready: wait.ForLog("Server is ready").WithStartupTimeout(startWait),
 	},
+	ProductS3: {
+		variable: "S3_URL", scheme: "http", user: "chat:chat-secret", port: "7070/tcp",
+		env:   map[string]string{"ROOT_ACCESS_KEY": "chat", "ROOT_SECRET_KEY": "chat-secret", "VGW_HEALTH": "/health"},
+		cmd:   []string{"posix", "/tmp/vgw"},
+		ready: wait.ForHTTP("/health").WithPort("7070/tcp").WithStartupTimeout(startWait),
+	},
 }
+
+// S3 is the URL of a server that speaks S3, with the key and the secret in it.
+// Tests make buckets of their own, as infra/s3/s3test does.
+func S3(t testing.TB) string { return address(t, ProductS3) }
 
 // Cassandra is host:port of a Cassandra without authentication.
 func Cassandra(t testing.TB) string { return address(t, ProductCassandra) }

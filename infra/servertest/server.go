@@ -163,6 +163,9 @@ func start(ctx context.Context, p Product, opts []Option) (*Server, error) {
 	if err == nil {
 		s.address, err = s.container.PortEndpoint(ctx, r.port, r.scheme)
 	}
+	if r.user != "" {
+		s.address = strings.Replace(s.address, "://", "://"+r.user+"@", 1)
+	}
 	if err != nil {
 		err = fmt.Errorf("start %s from %s: %w%s", p, Image(p), err, s.lastWords())
 		return nil, errors.Join(err, s.remove())

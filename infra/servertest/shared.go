@@ -22,7 +22,7 @@ import (
 // shared are the containers of this test binary.
 var shared = map[Product]*slot{
 	ProductCassandra: {}, ProductMongoDB: {}, ProductElasticsearch: {},
-	ProductRedis: {}, ProductKeycloak: {}, ProductNATS: {},
+	ProductRedis: {}, ProductKeycloak: {}, ProductNATS: {}, ProductS3: {},
 }
 
 type slot struct {

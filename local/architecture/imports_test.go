@@ -104,6 +104,7 @@ var rules = []rule{
 	{"infra/sqlite", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
 	{"infra/elasticsearch", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
 	{"infra/keycloak/keycloaktest", []string{"infra/keycloak", "infra/servertest"}, "test support: a realm on a real server"},
+	{"infra/s3/s3test", []string{"infra/s3", "infra/servertest"}, "test support: a bucket on a real server"},
 	{"infra/keycloak", []string{"events", "infra/keycloak"}, "the realm lies beside what watches it"},
 	{"infra", []string{"events"}, "an adapter knows the contract and its product"},
 	{"local", []string{"events", "functions", "longrunning", "infra", "local"}, "the local platform wires everything"},
@@ -115,7 +116,7 @@ const anyoneMay = "infra/observability/collector"
 
 // testsMay is what tests import beyond their folder's rule: the real log, the
 // real embedded stores, the real servers and the conformance suite instead of mocks.
-var testsMay = []string{"infra/archive", "infra/keycloak/keycloaktest", "infra/nats", "infra/ratelimit", "infra/sqlite", "infra/servertest", "infra/stores", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
+var testsMay = []string{"infra/archive", "infra/keycloak/keycloaktest", "infra/nats", "infra/ratelimit", "infra/s3/s3test", "infra/sqlite", "infra/servertest", "infra/stores", "infra/storetest", "infra/oidc", "longrunning", "functions/internal", "functions/command", "functions/cmd/internal", "local/issuer"}
 
 func TestImports(t *testing.T) {
 	for _, f := range files(t) {
@@ -140,7 +141,7 @@ func TestImports(t *testing.T) {
 // Handlers are siblings that never meet, and the test support of one folder
 // never gets into what is shipped.
 func TestTestSupportStaysInTests(t *testing.T) {
-	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "functions/internal/writertest", "infra/keycloak/keycloaktest", "infra/ratelimit/ratelimittest", "infra/servertest", "infra/storetest", "infra/stores/storestest", "infra/archive/archivetest"}
+	support := []string{"infra/nats/natstest", "functions/internal/fixtures", "functions/internal/writertest", "infra/keycloak/keycloaktest", "infra/ratelimit/ratelimittest", "infra/s3/s3test", "infra/servertest", "infra/storetest", "infra/stores/storestest", "infra/archive/archivetest"}
 	for _, f := range files(t) {
 		if f.test || under(f.dir, append(support, "local")...) {
 			continue

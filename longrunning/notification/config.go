@@ -33,6 +33,8 @@ type Config struct {
 	ReplayScan       int `env:"NOTIFICATION_REPLAY_SCAN" envDefault:"500000"`     // events read from the log for one resume
 	GapEvents        int `env:"NOTIFICATION_GAP_EVENTS" envDefault:"100000"`      // read from the log after a lost link; more closes the sockets with 4005
 
+	SnapshotAfter int `env:"NOTIFICATION_SNAPSHOT_AFTER" envDefault:"250"` // events of a user's memberships: where there are more a snapshot is looked for, and written where it lacks more
+
 	CutOffs    CutOffs               `env:"-"` // nobody is cut off if nil
 	Logger     *slog.Logger          `env:"-"` // slog.Default if nil
 	Registerer prometheus.Registerer `env:"-"` // no metrics if nil
@@ -65,6 +67,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.ReplayEvents, 10_000)
 	orDefault(&c.ReplayScan, 500_000)
 	orDefault(&c.GapEvents, 100_000)
+	orDefault(&c.SnapshotAfter, 250)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

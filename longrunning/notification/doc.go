@@ -23,5 +23,10 @@
 // in a read, and no buffers. NATS subscriptions do not depend on users: there is
 // one, for the instance's frames, besides those of log reads under way.
 //
+// A session that begins reads of the log what changed, not what its user is in:
+// of users in many channels a snapshot of the memberships lies beside the log,
+// whichever instance wrote it. In memory every channel of a user that has a socket
+// here costs about 200 bytes, and nothing once the socket is gone.
+//
 // A [Service] owns its goroutines: Run returns once every socket is closed.
 package notification

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/longrunning/internal/link"
 )
 
@@ -53,3 +54,15 @@ var CloseFrame = closeFrame
 
 // Keys is how many keys have sessions or had them until lately.
 func (s *Service) Keys() int { return s.hub.size() }
+
+// NewSnapshot writes a snapshot of memberships.
+func NewSnapshot(seq uint64, id string, channels ...events.ChannelID) []byte {
+	s := snapshot{last: eventID{seq, id}, channels: channels}
+	return s.append(nil)
+}
+
+// ParseSnapshot reads a snapshot and writes it anew.
+func ParseSnapshot(b []byte) (again []byte, err error) {
+	s, err := parseSnapshot(b)
+	return s.append(nil), err
+}

@@ -3,6 +3,7 @@ package notification
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/chat-platform/chat/events"
@@ -71,18 +72,20 @@ const chunk = 2048
 // them all. Everything after the positions returned will be offered to it.
 func (h *hub) add(ctx context.Context, s *session, keys []string) (link.Positions, error) {
 	var pos link.Positions
+	var waits []*announcement
 	for len(keys) > 0 {
 		part := keys[:min(chunk, len(keys))]
 		keys = keys[len(part):]
-		at, waits := h.enter(s, part)
+		at, more := h.enter(s, part)
 		pos = later(pos, at)
-		for _, a := range waits {
-			select {
-			case <-a.done:
-				pos = later(pos, a.pos)
-			case <-ctx.Done():
-				return pos, context.Cause(ctx)
-			}
+		waits = append(waits, more...)
+	}
+	for _, a := range waits {
+		select {
+		case <-a.done:
+			pos = later(pos, a.pos)
+		case <-ctx.Done():
+			return pos, context.Cause(ctx)
 		}
 	}
 	return pos, nil
@@ -92,11 +95,14 @@ func (h *hub) enter(s *session, keys []string) (link.Positions, []*announcement)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var waits []*announcement
+	if len(keys) > 1 {
+		s.subs = slices.Grow(s.subs, len(keys))
+	}
 	for _, k := range keys {
 		e := h.keys[k]
 		if e == nil {
-			e = &entry{key: k}
-			h.keys[k] = e
+			e = &entry{key: strings.Clone(k)} // it may be part of something much larger
+			h.keys[e.key] = e
 			h.announce(e)
 		}
 		if s.seatIn(e) < 0 {
@@ -111,12 +117,17 @@ func (h *hub) enter(s *session, keys []string) (link.Positions, []*announcement)
 }
 
 func (h *hub) announce(e *entry) {
-	if h.open == nil {
+	if h.open == nil || len(h.open.entries) >= chunk {
 		h.open = &announcement{done: make(chan struct{})}
 		h.queue = append(h.queue, h.open)
 	}
 	h.open.entries = append(h.open.entries, e)
 	e.wait = h.open
+	h.call()
+}
+
+// call has the announcements looked at.
+func (h *hub) call() {
 	select {
 	case h.kick <- struct{}{}:
 	default:
@@ -217,19 +228,26 @@ func (s *session) seatIn(e *entry) int {
 	return -1
 }
 
-// changes takes what the fan-out has not been told yet. Keys to remove are
+// changes takes what the fan-out has not been told yet, about limit keys of it, so
+// that others need not wait for a user in very many channels. Keys to remove are
 // forgotten here and now: who asks for them later announces them anew, after
 // these changes. They are taken at most limit at a time, and only if removals
 // is set.
 func (h *hub) changes(removals bool, limit int) (add, remove []string, batch []*announcement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	batch = h.queue[:len(h.queue):len(h.queue)]
-	h.open = nil
-	for _, a := range batch {
-		for _, e := range a.entries {
+	told := 0
+	for told < len(h.queue) && len(add) < limit {
+		for _, e := range h.queue[told].entries {
 			add = append(add, e.key)
 		}
+		told++
+	}
+	batch = h.queue[:told:told]
+	if told == len(h.queue) {
+		h.open = nil
+	} else {
+		h.call()
 	}
 	if !removals {
 		return add, nil, batch

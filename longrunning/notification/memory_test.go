@@ -54,6 +54,10 @@ func (m *memory) LastBefore(context.Context, []string, uint64) (map[string]uint6
 
 func (m *memory) FirstSequence(context.Context, string) (uint64, error) { return 1, nil }
 
+func (m *memory) ReadSnapshot(context.Context, string) ([]byte, error) { return nil, nil }
+
+func (m *memory) WriteSnapshot(context.Context, string, []byte) error { return nil }
+
 func (m *memory) LastSequence(context.Context, string) (uint64, error) { return 1, nil }
 
 func (m *memory) Epoch(context.Context) (string, error) {

@@ -15,6 +15,7 @@ type metrics struct {
 	writes     prometheus.Counter
 	dropped    prometheus.Counter
 	replayed   prometheus.Counter
+	members    prometheus.Counter
 	refilled   prometheus.Counter
 	unreadable prometheus.Counter
 	attaches   prometheus.Counter
@@ -42,6 +43,7 @@ func newMetrics(cfg Config, s *Service) *metrics {
 		writes:     r.counter("writes_total", "Writes to sockets; one may carry several events."),
 		dropped:    r.counter("queue_dropped_total", "Frames dropped with the queue of a slow client."),
 		replayed:   r.counter("replayed_total", "Events sent from the log to sessions that resumed."),
+		members:    r.counter("memberships_read_total", "Events of their users' memberships that sessions read of the log as they began."),
 		refilled:   r.counter("refilled_total", "Events read from the log after a lost link."),
 		unreadable: r.counter("unreadable_total", "Events passed over because nobody could read them."),
 		attaches:   r.counter("attaches_total", "Links made to a fan-out."),

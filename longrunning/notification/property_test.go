@@ -193,7 +193,8 @@ func TestClientsSeeTheLog(t *testing.T) {
 		},
 		"streams lag": lag(),
 	} {
-		t.Run(name, func(t *testing.T) { clientsSeeTheLog(t, trouble) })
+		t.Run(name, func(t *testing.T) { clientsSeeTheLog(t, trouble, 0) })
+		t.Run(name+", memberships kept", func(t *testing.T) { clientsSeeTheLog(t, trouble, 1) })
 	}
 }
 
@@ -221,7 +222,7 @@ func startRealFanout(t *testing.T, log *natslog.Log) {
 	require.Eventually(t, func() bool { return f.Ready(t.Context()) == nil }, patience, 5*time.Millisecond)
 }
 
-func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
+func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int), snapshotAfter int) {
 	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -236,7 +237,7 @@ func clientsSeeTheLog(t *testing.T, trouble func([]*fanout, int)) {
 	}
 	var instances []*instance
 	for range 3 {
-		instances = append(instances, startInstance(t, natstest.Connect(t, srv), notification.Config{ReplayPerChannel: 1 << 20, ReplayEvents: 1 << 20}))
+		instances = append(instances, startInstance(t, natstest.Connect(t, srv), notification.Config{ReplayPerChannel: 1 << 20, ReplayEvents: 1 << 20, SnapshotAfter: snapshotAfter}))
 	}
 	channels := []string{"ch_a", "ch_b", "ch_c", "ch_d"}
 	ctx, cancel := context.WithCancel(t.Context())

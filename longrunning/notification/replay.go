@@ -19,7 +19,7 @@ var errEnough = errors.New("enough")
 // read them any more.
 type replay struct {
 	*session
-	channels memberships
+	channels *memberships
 	from     cursor // how far the session is
 	prevs    prevs
 
@@ -33,7 +33,7 @@ type replay struct {
 	start uint64 // messages of a channel first met in the chunk begin after it
 }
 
-func newReplay(s *session, channels memberships, from cursor) *replay {
+func newReplay(s *session, channels *memberships, from cursor) *replay {
 	return &replay{session: s, channels: channels, from: from,
 		prevs:  prevs{s.svc.log, map[events.ChannelID]uint64{}},
 		counts: map[events.ChannelID]int{}, cut: map[events.ChannelID]bool{}}
@@ -46,15 +46,18 @@ func (r *replay) run(ctx context.Context, to link.Positions) error {
 		return nil
 	}
 	var in, joined, left []events.ChannelID
-	for c, m := range r.channels {
+	for c, m := range r.channels.later { // whatever changed after from is here
 		switch {
-		case !m.active && m.seq > r.from.at.Metadata:
-			left = append(left, c)
+		case m.seq <= r.from.at.Metadata:
 		case m.active:
-			in = append(in, c)
-			if m.seq > r.from.at.Metadata {
-				joined = append(joined, c)
-			}
+			joined = append(joined, c)
+		default:
+			left = append(left, c)
+		}
+	}
+	for c := range r.channels.active() {
+		if in = append(in, c); len(in) > maxFilters {
+			break // more make no difference: the log is sifted
 		}
 	}
 	held := r.from
@@ -111,7 +114,7 @@ func (r *replay) metadata(ctx context.Context, in, left []events.ChannelID, to l
 	filters, wide := metadataFilters(in, left, r.user)
 	err = r.read(ctx, events.StreamMetadata, filters, wide, r.from.at.Metadata, to.Metadata, func(d *delivery) error {
 		own := r.own(d)
-		if m := r.channels[d.channel]; !own && (!m.active || m.seq > r.from.at.Metadata && d.Seq() < m.seq) {
+		if m := r.channels.of(d.channel); !own && (!m.active || m.seq > r.from.at.Metadata && d.Seq() < m.seq) {
 			return nil // left, or not in yet
 		}
 		switch {
@@ -130,7 +133,7 @@ func (r *replay) metadata(ctx context.Context, in, left []events.ChannelID, to l
 func (r *replay) messages(ctx context.Context, in []events.ChannelID, to link.Positions) error {
 	filters, wide := messageFilters(in)
 	return r.read(ctx, events.StreamMessages, filters, wide, r.from.at.Messages, to.Messages, func(d *delivery) error {
-		if !r.channels[d.channel].active || !r.counted(d) {
+		if !r.channels.of(d.channel).active || !r.counted(d) {
 			return nil
 		}
 		d.after = cursor{at: link.Positions{Messages: d.Seq(), Metadata: to.Metadata}, base: r.from.base}
@@ -172,8 +175,10 @@ func (r *replay) read(ctx context.Context, stream string, filters []string, wide
 		if r.scanned++; r.scanned > r.svc.cfg.ReplayScan {
 			return errEnough
 		}
-		if c := events.ChannelOf(e.Subject); wide && !r.channels[c].active && r.channels[c].seq <= r.from.at.Metadata {
-			return nil // not worth a closer look
+		if wide {
+			if m := r.channels.of(events.ChannelOf(e.Subject)); !m.active && m.seq <= r.from.at.Metadata {
+				return nil // not worth a closer look
+			}
 		}
 		d := r.svc.read(link.Item{Event: e, Stream: stream})
 		if d == nil {

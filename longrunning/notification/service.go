@@ -23,6 +23,8 @@ type Log interface {
 	LastBefore(ctx context.Context, subjects []string, seq uint64) (map[string]uint64, error)
 	LastSequence(ctx context.Context, stream string) (uint64, error)
 	FirstSequence(ctx context.Context, stream string) (uint64, error) // what is before it, the archive has
+	ReadSnapshot(ctx context.Context, name string) ([]byte, error)    // nil where there is none
+	WriteSnapshot(ctx context.Context, name string, data []byte) error
 	Epoch(ctx context.Context) (string, error)
 }
 
@@ -56,6 +58,7 @@ type Service struct {
 	background context.Context
 	stop       context.CancelFunc
 	starts     chan struct{}
+	keepings   chan keeping
 
 	frames   chan []byte   // of the subscription
 	attached atomic.Bool   // there is a link that works
@@ -82,7 +85,7 @@ func New(log Log, bus Bus, verifier Verifier, cfg Config) *Service {
 	s := &Service{
 		cfg: cfg, log: log, bus: bus, verifier: verifier,
 		logger: cfg.Logger.With("instance", cfg.Instance), hub: newHub(), hello: hello(cfg),
-		starts: make(chan struct{}, cfg.Starts), frames: make(chan []byte, 256), draining: make(chan struct{}),
+		starts: make(chan struct{}, cfg.Starts), keepings: make(chan keeping, 2), frames: make(chan []byte, 256), draining: make(chan struct{}),
 		broken: make(chan link.ID, 1), linked: make(chan struct{}), sessions: map[*session]struct{}{}, cutting: make(chan struct{}, 1),
 	}
 	if cfg.CutOffs != nil {
@@ -131,6 +134,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { s.observe(inner); return nil })
 	g.Go(func() error { s.sweep(inner); return nil })
 	g.Go(func() error { s.sever(inner); return nil })
+	g.Go(func() error { s.remember(inner); return nil })
 	<-ctx.Done()
 	s.drain()
 	cancel()

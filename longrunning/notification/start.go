@@ -76,7 +76,7 @@ func (s *session) start(ctx context.Context, r request) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a turn: %w", context.Cause(ctx))
 	}
-	st := &start{session: s, channels: memberships{}}
+	st := &start{session: s, channels: &memberships{}, since: ^uint64(0)}
 	resume := r.Op == opResume
 	var rep *replay
 	if resume {
@@ -84,7 +84,7 @@ func (s *session) start(ctx context.Context, r request) error {
 		if err != nil {
 			return refusal{err}
 		}
-		rep = newReplay(s, st.channels, from)
+		rep, st.since = newReplay(s, st.channels, from), from.at.Metadata
 	}
 	at, err := svc.hub.add(ctx, s, []string{link.UserKey(s.user)})
 	if err != nil {
@@ -117,6 +117,7 @@ func (s *session) start(ctx context.Context, r request) error {
 			if wake {
 				go s.flush()
 			}
+			svc.keep(s.user, st.channels)
 			return nil
 		}
 		s.mu.Unlock()
@@ -171,24 +172,23 @@ func (s *Service) notAhead(ctx context.Context, c, at link.Positions) error {
 // start is what a session finds out about itself as it begins.
 type start struct {
 	*session
-	channels memberships
-	known    uint64 // place in METADATA up to which channels is true
+	channels *memberships
+	since    uint64 // what changed after this place in METADATA is wanted by itself
 }
 
 // settle makes the memberships true up to a place from which on all their
 // channels are on the link, and gives that place: at or later.
 func (st *start) settle(ctx context.Context, at link.Positions) (link.Positions, error) {
 	hub, user := st.svc.hub, st.user
-	for st.known < at.Metadata {
-		to := at.Metadata
-		changed, err := st.channels.read(ctx, st.svc.log, user, st.known+1, to)
+	for st.channels.known < at.Metadata {
+		changed, err := st.channels.read(ctx, st.svc, user, st.since, at.Metadata)
 		if err != nil {
 			return at, fmt.Errorf("read the memberships of %s: %w", user, err)
 		}
-		st.known = to
+		at.Metadata = max(at.Metadata, st.channels.known) // a snapshot may be ahead of this instance
 		var keys []string
-		for c := range changed {
-			if st.channels[c].active {
+		for _, c := range changed {
+			if st.channels.of(c).active {
 				keys = append(keys, link.ChannelKey(c))
 			} else {
 				hub.drop(st.session, c)

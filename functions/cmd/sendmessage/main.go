@@ -24,7 +24,7 @@ func build(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	originals := idempotency.New(log, sent, log.DedupWindow())
+	originals := idempotency.New(log, sent, log.DedupWindow()).Restored(log.Restored())
 	h := sendmessage.New(log, membership.New(log), originals)
 	return frontdoor.Command(sendmessage.Spec, h.Handle, append(p.Options, frontdoor.WithHooks(h))...), nil
 }

@@ -88,6 +88,13 @@ func TestFresh(t *testing.T) {
 		assert.False(t, fresh, "a UUID of version 4 tells no time")
 		_, err = o.Fresh(madeAt(time.Now().Add(61 * time.Second)))
 		requireCode(t, err, events.ErrInvalid, "client_id_in_future")
+
+		o = o.Restored(time.Now().Add(-80 * time.Second)) // the ids of what was restored are not known
+		for age, want := range map[time.Duration]bool{0: true, 20 * time.Second: true, 21 * time.Second: false, 41 * time.Second: false} {
+			fresh, err := o.Fresh(madeAt(time.Now().Add(-age)))
+			require.NoError(t, err, age)
+			assert.Equal(t, want, fresh, "age %s, restored 80 s ago, by a clock that may be 60 s ahead", age)
+		}
 	})
 }
 

@@ -37,12 +37,20 @@ type Originals struct {
 	log                   Log
 	view                  View
 	window, ahead, margin time.Duration
+	restored              time.Time
 }
 
 // New gives the Originals of a log that de-duplicates over the given window.
 func New(log Log, view View, window time.Duration) *Originals {
 	return &Originals{log: log, view: view, window: window,
 		ahead: min(window/2, maxAhead), margin: min(window/20, maxMargin)}
+}
+
+// Restored says when the log was restored from a backup: its de-duplication does
+// not know what was in there. Zero means never.
+func (o *Originals) Restored(at time.Time) *Originals {
+	o.restored = at
+	return o
 }
 
 // Fresh tells whether the log's de-duplication is sure to know a message of this
@@ -59,6 +67,9 @@ func (o *Originals) Fresh(id events.ClientID) (bool, error) {
 		return false, events.Invalid("client_id_in_future", "client_id",
 			"client_id %s was made %s ahead of the server's time; correct the clock by the answer's Date header, or use a UUID of version 4",
 			id, (-age).Round(time.Second))
+	}
+	if made.Before(o.restored.Add(o.ahead)) {
+		return false, nil
 	}
 	return age < o.window-o.ahead-3*o.margin, nil
 }
@@ -91,7 +102,7 @@ func (o *Originals) Find(ctx context.Context, wanted map[events.ChannelID][]even
 	if err != nil {
 		return nil, fmt.Errorf("first message after %d: %w", applied, err)
 	}
-	if len(next) == 0 || time.Since(next[0].Time) < o.window-3*o.margin {
+	if len(next) == 0 || time.Since(next[0].Time) < o.window-3*o.margin && !next[0].Time.Before(o.restored) {
 		return found, nil
 	}
 	for channel, ids := range missing {

@@ -167,6 +167,29 @@ func TestKeycloakAccount(t *testing.T) {
 	tells(events.UserCutOff{UserID: events.UserID(id), SessionID: sessionOf(t, again), Reason: events.CutOffLoggedOut})
 }
 
+// What the realm has forgotten is no fault; that it forgets too soon is.
+func TestKeycloakForgets(t *testing.T) {
+	r := keycloaktest.New(t)
+	cfg := keycloak{r}.config()
+	cfg.TokenMaxAge = time.Hour
+	c, err := admin.New(cfg)
+	require.NoError(t, err)
+	r.SetEnabled(t, r.CreateUser(t, "hans"), false)
+	all, _ := happened(t, c, time.Now().Add(-time.Hour))
+	require.Len(t, all, 1)
+	for _, list := range []string{"/admin-events", "/events"} {
+		require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodDelete, list, nil, nil))
+	}
+	all, _ = happened(t, c, time.Now().Add(-time.Hour))
+	require.Empty(t, all)
+	require.Equal(t, http.StatusNoContent, r.Admin(t, http.MethodPut, "", map[string]any{"eventsExpiration": 600}, nil))
+	c, err = admin.New(cfg)
+	require.NoError(t, err)
+	_, err = c.Changes(t.Context(), time.Now(), nil)
+	require.ErrorIs(t, err, events.ErrInvalid)
+	require.ErrorContains(t, err, "10m0s")
+}
+
 // Many events, of which some have the same time, are all read, on several pages.
 func TestKeycloakPages(t *testing.T) {
 	r := keycloaktest.New(t)

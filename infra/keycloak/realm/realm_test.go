@@ -28,6 +28,7 @@ type client struct {
 type file struct {
 	Realm      string
 	SSL        string `json:"sslRequired"`
+	Expiration int    `json:"eventsExpiration"`
 	Attributes map[string]string
 	Clients    []client
 	Roles      struct{ Realm []struct{ Name string } }
@@ -61,6 +62,8 @@ func TestProduction(t *testing.T) {
 	f, clients := read(t, realm.Config{URL: "https://chat.example.com"})
 	require.Equal(t, "chat", f.Realm)
 	require.Equal(t, "external", f.SSL)
+	require.GreaterOrEqual(t, f.Expiration, 24*3600, "seconds; the longest that a token may live")
+	require.Equal(t, "2592000", f.Attributes["adminEventsExpiration"], "thirty days: the watcher may not look")
 	require.Nil(t, f.ClientScopes, "a list of client scopes would take the place of Keycloak's own")
 	require.Len(t, clients, 3)
 	for id, c := range clients {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -19,22 +18,6 @@ import (
 	"github.com/chat-platform/chat/infra/nats/natstest"
 )
 
-// natsTool is the nats command, of $NATS_CLI or built from its module.
-const natsTool = "github.com/nats-io/natscli/nats@v0.5.1"
-
-func tool(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("NATS_CLI"); path != "" {
-		return path
-	}
-	dir := t.TempDir()
-	c := exec.CommandContext(t.Context(), "go", "install", natsTool)
-	c.Env, c.Dir = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod", "CGO_ENABLED=0"), dir
-	out, err := c.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return filepath.Join(dir, "nats")
-}
-
 func message(i int) events.Event {
 	return events.Event{ID: fmt.Sprintf("evt_%d", i), Source: "/test", Type: events.TypeMessageSent,
 		Subject: events.MessageSubject(events.ChannelID(fmt.Sprintf("ch_%d", i%5))), Data: fmt.Appendf(nil, `{"n":%d}`, i)}
@@ -43,15 +26,10 @@ func message(i int) events.Event {
 // What docs/operations/backup.md says: a backup under traffic, a server that is
 // lost with its storage, a restore into an empty one.
 func TestBackupAndRestore(t *testing.T) {
-	cli := tool(t)
+	cli := natstest.CLI(t)
 	lost := natstest.Start(t)
-	run := func(url string, args ...string) {
-		t.Helper()
-		out, err := exec.CommandContext(t.Context(), cli, append([]string{"--server", url}, args...)...).CombinedOutput()
-		require.NoError(t, err, "nats %v: %s", args, out)
-		t.Logf("nats %v: %.300s", args, out)
-	}
 	log := natstest.Connect(t, lost)
+	require.Zero(t, log.Restored())
 	var es []events.Event
 	for i := range 2000 {
 		es = append(es, message(i))
@@ -103,7 +81,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return sent.Load() > 2050 }, time.Minute, time.Millisecond)
 	backup := filepath.Join(t.TempDir(), "backup")
-	run(lost.ClientURL(), "backup", "account", "--consumers", "--force", backup)
+	natstest.Run(t, cli, lost.ClientURL(), "backup", "account", "--consumers", "--force", backup)
 	at := sent.Load()
 	require.Eventually(t, func() bool { return sent.Load() > at+50 }, time.Minute, time.Millisecond)
 	close(stop)
@@ -113,13 +91,14 @@ func TestBackupAndRestore(t *testing.T) {
 	require.NoError(t, os.RemoveAll(lost.Dir()))
 
 	server := natstest.Start(t)
-	run(server.ClientURL(), "backup", "restore", "account", backup)
+	natstest.Run(t, cli, server.ClientURL(), "backup", "restore", "account", backup)
 	log = natstest.Connect(t, server)
 	restored, err := log.State(t.Context(), events.StreamMessages)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, restored.Last, uint64(2050), "all from before the backup")
 	require.Less(t, restored.Last, uint64(sent.Load()), "what came after it is lost")
 	require.Equal(t, uint64(1), restored.First)
+	require.WithinDuration(t, time.Now(), log.Restored(), time.Hour)
 	n := 0
 	require.NoError(t, log.Range(t.Context(), events.StreamMessages, nil, 1, restored.Last, func(e events.Event) error {
 		want := message(n)

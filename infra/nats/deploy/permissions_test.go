@@ -274,10 +274,15 @@ func eachServiceMayDoItsJob(t *testing.T, partitions int) {
 		"source-metadata-writer": source(events.StreamMetadata, events.ConsumerMetadata),
 		"notification": func(log *nats.Log) {
 			delivery(log)
+			long := make([]byte, 1<<20) // two parts
+			require.NoError(t, log.WriteSnapshot(ctx, "memberships of ann", long))
+			snapshot, err := log.ReadSnapshot(ctx, "memberships of ann")
+			require.NoError(t, err)
+			require.Len(t, snapshot, len(long))
 			segments(log)
 			bus := log.Bus()
 			got := make(chan string, 1)
-			_, err := bus.Subscribe("notify.me", "", func(m nats.BusMessage) { got <- string(m.Data) })
+			_, err = bus.Subscribe("notify.me", "", func(m nats.BusMessage) { got <- string(m.Data) })
 			require.NoError(t, err)
 			require.NoError(t, bus.Flush(ctx))
 			for _, subject := range []string{"fanout.attach", "fanout.one.interest"} {
@@ -396,7 +401,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.CONSUMER.DURABLE.CREATE.MESSAGES.message-writer", "$JS.API.CONSUMER.PAUSE.MESSAGES.message-writer", "$JS.API.CONSUMER.LEADER.STEPDOWN.MESSAGES.message-writer",
 		"$JS.API.CONSUMER.CREATE.DEADLETTERS.ordered_x",
 		"$JS.API.STREAM.PURGE.CUTOFFS", "$JS.API.STREAM.DELETE.CUTOFFS", "$JS.API.STREAM.MSG.DELETE.CUTOFFS",
-		"views.messages", "$JS.API.STREAM.PURGE.VIEWS",
+		"views.messages", "$JS.API.STREAM.PURGE.VIEWS", "snapshots.x", "$JS.API.STREAM.PURGE.SNAPSHOTS",
 		"$JS.API.STREAM.UPDATE.METADATA", "$JS.API.STREAM.CREATE.ARCHIVED", "$JS.API.STREAM.PURGE.ARCHIVED", "$JS.API.STREAM.CREATE.OBJ_segments",
 		"$JS.API.STREAM.DELETE.OBJ_segments", "$O.other.C.x", "$JS.API.STREAM.PURGE.OBJ_other", "$JS.FC.MESSAGES.x.y",
 	}
@@ -418,7 +423,7 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,
 		"fanout":                 slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "notify.x"}, readMetadata, readMessages, follow, directAll),
-		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest"}, readMetadata, readMessages, follow, cutOffs, directAll, readBucket),
+		"notification":           slices.Concat([]string{"$JS.API.DIRECT.GET.CUTOFFS", "fanout.attach", "fanout.one.interest", "snapshots.x.0"}, readMetadata, readMessages, follow, cutOffs, directAll, readBucket),
 		"archiver": slices.Concat([]string{
 			"archived.MESSAGES", "archived.messages.send.ch_a", "$JS.API.STREAM.PURGE.MESSAGES", "$JS.API.CONSUMER.LIST.MESSAGES",
 			"$JS.API.DIRECT.GET.METADATA", "$JS.API.STREAM.MSG.GET.METADATA", "$JS.API.DIRECT.GET.MESSAGES", "$JS.API.STREAM.MSG.GET.MESSAGES", "$JS.API.DIRECT.GET.ARCHIVED",
