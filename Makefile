@@ -10,6 +10,7 @@ T        ?=
 # The full corpus where it is there; the tool has an excerpt of its own.
 CORPUS   ?= $(firstword $(wildcard ../shared/data/ubuntu-irc.jsonl.xz))
 URL      ?= http://localhost:$(or $(PORT),8080)
+TAGS     := integration,e2e
 LINT     := $(TOOLS)/golangci-lint-2.15.0
 STATIC   := $(TOOLS)/staticcheck-0.8.2
 VULN     := $(TOOLS)/govulncheck-1.9.0
@@ -126,9 +127,9 @@ bench-adapters: ## one table: each adapter against its bare driver, on real serv
 
 ##@ Guard
 .PHONY: lint
-lint: $(LINT) $(STATIC) ## golangci-lint and staticcheck
-	$(LINT) run ./...
-	$(STATIC) ./...
+lint: $(LINT) $(STATIC) ## golangci-lint and staticcheck, of all files: tests for servers and browsers too
+	$(LINT) run --build-tags $(TAGS) ./...
+	$(STATIC) -tags $(TAGS) ./...
 
 .PHONY: vuln
 vuln: $(VULN) ## known vulnerabilities in what is called

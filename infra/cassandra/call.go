@@ -17,8 +17,11 @@ import (
 
 var tracer = otel.Tracer("github.com/chat-platform/chat/infra/cassandra")
 
-// writing is the operation that makes missing tables anew.
-const writing = "put_messages"
+// The operations that make missing tables anew.
+const (
+	writing  = "put_messages"
+	claiming = "claim"
+)
 
 // call runs f: traced, measured, and its error given a kind and the words.
 func (s *Store) call(ctx context.Context, operation string, f func(context.Context) error, words string, args ...any) error {
@@ -34,7 +37,7 @@ func (s *Store) call(ctx context.Context, operation string, f func(context.Conte
 	}
 	if isMissing(err) {
 		err = fmt.Errorf("%w: %w", events.ErrUnavailable, err)
-		if operation == writing {
+		if operation == writing || operation == claiming {
 			s.recreate(ctx)
 		}
 	}

@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -65,20 +66,37 @@ func open(ctx context.Context, cfg Config, sh shape, observer gocql.QueryObserve
 }
 
 // connect tries until a node answers, Config.ConnectWait has passed or ctx ends.
-// The driver does not tell a node that refuses from one that is not there yet.
+// A node that refuses the credentials ends it at once.
 func connect(ctx context.Context, cfg Config, cluster *gocql.ClusterConfig) (*gocql.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectWait)
 	defer cancel()
+	watched, refused := *cluster, &refusal{}
+	watched.ConnectObserver = refused
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		session, err := cluster.CreateSession()
+		session, err := watched.CreateSession()
 		if err == nil {
 			return session, nil
+		}
+		if words := refused.words.Load(); words != nil {
+			return nil, fmt.Errorf("CASSANDRA_USERNAME is %q: %s", cfg.Username, *words)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", events.ErrUnavailable, err)
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
+	}
+}
+
+// refusal notes that a node does not take the credentials, which the driver makes
+// a failure like any other.
+type refusal struct{ words atomic.Pointer[string] }
+
+// ObserveConnect is of gocql.ConnectObserver.
+func (r *refusal) ObserveConnect(c gocql.ObservedConnect) {
+	if e, ok := errors.AsType[gocql.RequestError](c.Err); ok && e.Code() == gocql.ErrCodeCredentials {
+		words := e.Message()
+		r.words.Store(&words)
 	}
 }
 
@@ -124,15 +142,15 @@ const truncateTimeout = 70 * time.Second
 // without rows then, not rows out of sight.
 var tables = []string{"channel_buckets", "message_ids", "messages"}
 
-// Reset drops all messages, by truncating the tables, which takes all nodes and
-// up to a minute. Cassandra keeps a snapshot unless its auto_snapshot is off.
+// Reset drops all messages, and whose they were, by truncating the tables, which
+// takes all nodes and up to a minute. Cassandra keeps a snapshot unless its auto_snapshot is off.
 func (s *Store) Reset(ctx context.Context) error {
 	return s.call(ctx, "reset", func(ctx context.Context) error {
 		if err := s.define(ctx, "TRUNCATE "); err != nil {
 			return err
 		}
 		s.fills.clear()
-		return nil
+		return s.disown(ctx)
 	}, "reset messages")
 }
 
@@ -143,6 +161,9 @@ func (s *Store) Drop(ctx context.Context) error {
 		err := s.exec(ctx, "DELETE FROM schema_versions WHERE part = ?", s.cfg.part())
 		if err == nil {
 			err = s.define(ctx, "DROP TABLE IF EXISTS ")
+		}
+		if err == nil {
+			err = s.disown(ctx)
 		}
 		if err == nil || isMissing(err) {
 			err = s.Close()

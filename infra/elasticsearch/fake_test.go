@@ -29,8 +29,9 @@ type server struct {
 }
 
 type index struct {
-	docs map[string]doc
-	meta any
+	docs   map[string]doc
+	meta   any
+	origin string // the document that says whose it is
 }
 
 type doc struct {
@@ -126,6 +127,17 @@ func (s *server) answer(r *http.Request, body []byte) (int, string) {
 		b, _ := json.Marshal(map[string]any{name: map[string]any{"mappings": map[string]any{"_meta": i.meta}}})
 		return 200, string(b)
 	case "_refresh":
+	case "_doc/_origin":
+		if i.origin == "" {
+			return 404, `{"found":false}`
+		}
+		return 200, fmt.Sprintf(`{"found":true,"_source":%s}`, i.origin)
+	case "_create/_origin":
+		if i.origin != "" {
+			return 409, failure("version_conflict_engine_exception")
+		}
+		i.origin = string(body)
+		return 201, `{}`
 	default:
 		return 400, failure("no_such_request")
 	}

@@ -41,7 +41,7 @@ func (s *Store) scan(ctx context.Context, through uint64, f func([]events.Messag
 		defer cancel()
 		_ = s.once(ctx, http.MethodDelete, "/_pit", object{"id": pit.ID}, nil) // else it expires
 	}()
-	query := object{"match_all": object{}}
+	query := messages
 	if through <= math.MaxInt64 {
 		query = object{"range": object{"seq": object{"lte": through}}}
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	driver "github.com/elastic/go-elasticsearch/v8"
+
+	"github.com/chat-platform/chat/events"
 )
 
 // Store is the search view.
@@ -18,8 +20,8 @@ type Store struct {
 }
 
 // Open connects, and makes what is missing of the index template, the index and
-// the alias. Errors match events.ErrInvalid for a configuration that can't be,
-// events.ErrUnavailable where no server answers.
+// the alias. Errors match events.ErrInvalid for a configuration that can't be, and
+// for credentials that are refused, events.ErrUnavailable where no server answers.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -31,6 +33,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	if err := s.migrate(ctx); err != nil {
 		_ = s.Close()
+		if refused(err, http.StatusUnauthorized, "") || refused(err, http.StatusForbidden, "security_exception") {
+			return nil, fmt.Errorf("%w: ELASTICSEARCH_USERNAME, ELASTICSEARCH_PASSWORD, ELASTICSEARCH_API_KEY: %v", events.ErrInvalid, err) //nolint:errorlint // no waiting helps, other than in service
+		}
 		return nil, fmt.Errorf("open search index %s: %w", c.Index, err)
 	}
 	return s, nil

@@ -367,3 +367,51 @@ func TestCredentials(t *testing.T) {
 	_, err := elasticsearch.Open(t.Context(), elasticsearch.Config{URLs: []string{srv.URL}, Attempts: 1})
 	require.ErrorIs(t, err, events.ErrUnavailable, "an authority that is not known")
 }
+
+// An index says of which log it is, until it is reset, and that is no message.
+func TestOrigin(t *testing.T) {
+	srv := newServer(t)
+	s := openFake(t, srv)
+	for _, c := range []struct{ claim, want string }{{"", ""}, {"one", "one"}, {"two", "one"}, {"", "one"}} {
+		of, err := s.Claim(t.Context(), c.claim)
+		require.NoError(t, err)
+		require.Equal(t, c.want, of)
+	}
+	empty, err := s.Empty(t.Context())
+	require.NoError(t, err)
+	require.True(t, empty)
+	require.NoError(t, s.IndexMessages(t.Context(), messages(1)))
+	empty, err = s.Empty(t.Context())
+	require.NoError(t, err)
+	require.False(t, empty)
+	require.NoError(t, s.Reset(t.Context()))
+	of, err := s.Claim(t.Context(), "two")
+	require.NoError(t, err)
+	require.Equal(t, "two", of)
+	srv.refuse = func(r *http.Request, _ []byte) (int, string) { // somebody else was faster
+		if r.Method == http.MethodPut && srv.indices[srv.aliases["messages"]].origin == "" {
+			srv.indices[srv.aliases["messages"]].origin = `{"epoch":"theirs"}`
+		}
+		return 0, ""
+	}
+	srv.indices[srv.aliases["messages"]].origin = ""
+	of, err = s.Claim(t.Context(), "mine")
+	require.NoError(t, err)
+	require.Equal(t, "theirs", of)
+	srv.refuse = func(*http.Request, []byte) (int, string) { return 503, failure("away") }
+	_, err = s.Claim(t.Context(), "mine")
+	require.ErrorIs(t, err, events.ErrUnavailable)
+	_, err = s.Empty(t.Context())
+	require.ErrorIs(t, err, events.ErrUnavailable)
+}
+
+// A process does not begin with credentials that are refused.
+func TestRefusedCredentials(t *testing.T) {
+	for status, kind := range map[int]string{401: "security_exception", 403: "security_exception"} {
+		srv := newServer(t)
+		srv.refuse = func(*http.Request, []byte) (int, string) { return status, failure(kind) }
+		_, err := elasticsearch.Open(t.Context(), elasticsearch.Config{URLs: []string{srv.URL}, RetryWait: time.Microsecond})
+		require.NotErrorIs(t, err, events.ErrUnavailable)
+		require.ErrorContains(t, err, "ELASTICSEARCH_PASSWORD")
+	}
+}

@@ -26,6 +26,8 @@ var (
 	opPing           = operation{"ping", "ping"}
 	opReset          = operation{"reset", "reset"}
 	opDrop           = operation{"drop", "drop"}
+	opClaim          = operation{"claim", "claim"}
+	opEmpty          = operation{"empty", "look"}
 	opChecksums      = operation{"checksums", "checksum metadata"}
 	opPutChannels    = operation{"put_channels", "write channels"}
 	opPutMembers     = operation{"put_members", "write members"}

@@ -42,6 +42,10 @@ var unavailableCodes = []int{
 	63, 150, 234, 13388, 13297, // a shard's routing is stale
 }
 
+// refusedCodes are those of unavailableCodes that come of wrong credentials. A
+// process does not begin with them.
+var refusedCodes = []int{13, 18}
+
 // retryLabels are the driver's words for errors that go away.
 var retryLabels = []string{"NetworkError", "RetryableWriteError", "RetryableReadError", "TransientTransactionError",
 	"SystemOverloadedError", "RetryableError", "PoolClearedError"}

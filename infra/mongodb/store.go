@@ -26,7 +26,8 @@ type Store struct {
 
 // Open connects and creates the indexes that are missing, which takes a while on
 // a database that is large already; ctx bounds it. The error matches
-// [events.ErrUnavailable] where no primary answers within half the timeout.
+// [events.ErrUnavailable] where no primary answers within half the timeout, and
+// not where the credentials are refused.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	opts, err := cfg.options()
@@ -40,12 +41,16 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{client: client, db: client.Database(cfg.Database), timeout: cfg.Timeout, suffix: cfg.suffix(), metrics: newMetrics(cfg.Registerer)}
 	if err := s.call(ctx, opOpen, "", s.ensure); err != nil {
 		_ = s.Close() //nolint:contextcheck // it closes also when ctx has ended
+		if hasCode(err, refusedCodes) {
+			return nil, fmt.Errorf("MONGODB_URL: its credentials are refused: %v", err) //nolint:errorlint // no waiting helps, other than in service
+		}
 		return nil, err
 	}
 	return s, nil
 }
 
-// Reset drops all channels and memberships, and makes the indexes anew.
+// Reset drops all channels and memberships, and whose they were, and makes the
+// indexes anew.
 func (s *Store) Reset(ctx context.Context) error {
 	return s.call(ctx, opReset, "", func(ctx context.Context) error {
 		if err := s.drop(ctx); err != nil {
@@ -64,7 +69,7 @@ func (s *Store) Drop(ctx context.Context) error {
 }
 
 func (s *Store) drop(ctx context.Context) error {
-	for _, name := range []string{channels, members} {
+	for _, name := range []string{channels, members, origin} {
 		if err := s.collection(name).Drop(ctx); err != nil {
 			return fmt.Errorf("drop %s%s: %w", name, s.suffix, err)
 		}

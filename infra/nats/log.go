@@ -172,7 +172,8 @@ func (l *Log) connect(ctx context.Context, cfg Config) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectWait)
 	defer cancel()
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+	const firstWait = 50 * time.Millisecond
+	for wait := firstWait; ; wait = min(2*wait, 2*time.Second) {
 		nc, err := nats.Connect(cfg.URL, opts...)
 		if err == nil {
 			l.nc = nc
@@ -180,6 +181,9 @@ func (l *Log) connect(ctx context.Context, cfg Config) error {
 		}
 		if errors.Is(err, nats.ErrAuthorization) {
 			return fmt.Errorf("open log at %s: %w", cfg.Where(), err)
+		}
+		if wait == firstWait {
+			l.log.Warn("log: no connection yet, will try again", "server", cfg.Where(), "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -23,6 +23,7 @@ type Check func(context.Context) error
 
 type health struct {
 	draining    atomic.Bool
+	starting    atomic.Pointer[named] // what the start waits for; nil once the process serves
 	mu          sync.Mutex
 	ready, live []named
 	told        []named
@@ -67,6 +68,9 @@ func (p *Process) Handler(inner http.Handler) http.Handler {
 		p.health.mu.Lock()
 		checks, told := p.health.ready, p.health.told
 		p.health.mu.Unlock()
+		if waits := p.health.starting.Load(); waits != nil {
+			checks = append([]named{*waits}, checks...)
+		}
 		if p.health.draining.Load() {
 			checks = append([]named{{"drain", func(context.Context) error { return errDraining }}}, checks...)
 		}

@@ -3,7 +3,8 @@
 // A main names itself and gives a function; [Main] gives that function what a
 // process of the platform has: configuration from the environment, a logger,
 // metrics, tracing, health, a listener, and a context that ends with the first
-// SIGINT or SIGTERM. The function returns when it has drained. The process then
+// SIGINT or SIGTERM. What the process cannot do without is waited for ([Await]).
+// The function returns when it has drained. The process then
 // exits with 0, or with 1 and one line that says what was wrong. A second
 // signal ends it at once, with 128 and the signal's number.
 //
@@ -21,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -43,6 +45,8 @@ type Process struct {
 	environ  map[string]string
 	settings settings
 	health   health
+	listener net.Listener // the last that Listen has opened
+	front    *front       // once the process listens
 }
 
 type settings struct {
@@ -95,6 +99,7 @@ func Run(name string, w World, f func(context.Context, *Process) error) int {
 	done := make(chan error, 1)
 	go func() {
 		err := p.guard(ctx, f)
+		p.closeEarly()
 		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if e := tracing.Shutdown(flush); e != nil {

@@ -47,12 +47,14 @@ type schema struct {
 	id       int32  // SQLite's application_id, so that files can't be mixed up
 	version  int32  // SQLite's user_version
 	ddl      string
-	cacheKiB int // of the writing connection
+	tables   []string // that hold the records
+	cacheKiB int      // of the writing connection
 }
 
 // database is one open file: a connection that writes and a pool that reads.
 type database struct {
 	kind, path string
+	tables     []string // that hold the records
 	read       *sql.DB
 	write      *writer
 	closed     atomic.Bool
@@ -68,7 +70,7 @@ func open(ctx context.Context, path string, s schema, opts []Option) (*database,
 	// As durable as fsync and up to twice as fast; platforms without it keep fsync.
 	fdatasync.Do(func() { _, _ = modernc.Fdatasync(true) })
 
-	d := &database{kind: s.kind, path: path}
+	d := &database{kind: s.kind, path: path, tables: s.tables}
 	if err := d.open(ctx, s, o); err != nil {
 		_ = d.Close()
 		return nil, fmt.Errorf("open %s store %s: %w", s.kind, path, err)
@@ -136,7 +138,7 @@ func (d *database) ensure(s schema) error {
 	}
 	switch {
 	case id == 0 && version == 0 && tables == 0:
-		return d.write.script(s.ddl + fmt.Sprintf("\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\n", s.id, s.version))
+		return d.write.script(s.ddl + originDDL + fmt.Sprintf("\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\n", s.id, s.version))
 	case id != int64(s.id):
 		return fmt.Errorf("the file is not a %s store", s.kind)
 	case version > int64(s.version):
@@ -144,7 +146,7 @@ func (d *database) ensure(s schema) error {
 	case version < int64(s.version):
 		return fmt.Errorf("the file has version %d, this program needs version %d: remove the file and rebuild it from the log", version, s.version)
 	}
-	return nil
+	return d.write.script(originDDL)
 }
 
 func dsn(path string, pragmas ...string) string {

@@ -13,7 +13,7 @@ import (
 //go:embed messages.sql
 var messagesDDL string
 
-var messagesSchema = schema{kind: "messages", id: 0x6368746d, version: 1, ddl: messagesDDL, cacheKiB: 8_000}
+var messagesSchema = schema{kind: "messages", id: 0x6368746d, version: 1, ddl: messagesDDL, tables: []string{"messages"}, cacheKiB: 8_000}
 
 // Messages keeps the messages of channels. For one message id the lowest
 // sequence wins.
@@ -109,5 +109,5 @@ func (s *Messages) Checksums(ctx context.Context, through uint64) (map[events.Ch
 
 // Reset drops all messages.
 func (s *Messages) Reset(ctx context.Context) error {
-	return s.transact(ctx, "reset", func() error { return s.write.script("DELETE FROM messages") })
+	return s.reset(ctx, "")
 }

@@ -15,7 +15,7 @@ import (
 //go:embed metadata.sql
 var metadataDDL string
 
-var metadataSchema = schema{kind: "metadata", id: 0x63686364, version: 1, ddl: metadataDDL, cacheKiB: 4_000}
+var metadataSchema = schema{kind: "metadata", id: 0x63686364, version: 1, ddl: metadataDDL, tables: []string{"channels", "members"}, cacheKiB: 4_000}
 
 // Metadata keeps channels and memberships. The highest sequence wins.
 type Metadata struct {
@@ -186,7 +186,7 @@ func (s *Metadata) Checksums(ctx context.Context, through uint64) (map[events.Ch
 
 // Reset drops all channels and memberships.
 func (s *Metadata) Reset(ctx context.Context) error {
-	return s.transact(ctx, "reset", func() error { return s.write.script("DELETE FROM channels; DELETE FROM members") })
+	return s.reset(ctx, "")
 }
 
 func scanChannel(row scanner) (c events.Channel, err error) {

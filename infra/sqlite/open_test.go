@@ -258,3 +258,25 @@ func TestBadLimits(t *testing.T) {
 		require.ErrorIs(t, err, events.ErrInvalid)
 	}
 }
+
+// A file of a version that did not keep whose it is gets a place for that.
+func TestAnOlderFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metadata.db")
+	s, err := sqlite.OpenMetadata(t.Context(), path)
+	require.NoError(t, err)
+	require.NoError(t, s.PutChannels(t.Context(), []events.Channel{{Seq: 1, ChannelCreated: events.ChannelCreated{ID: "ch_a"}}}))
+	require.NoError(t, s.Close())
+	meddle(t, path, "DROP TABLE origin")
+	s, err = sqlite.OpenMetadata(t.Context(), path)
+	require.NoError(t, err)
+	defer s.Close()
+	empty, err := s.Empty(t.Context())
+	require.NoError(t, err)
+	require.False(t, empty)
+	of, err := s.Claim(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, of)
+	of, err = s.Claim(t.Context(), "a log")
+	require.NoError(t, err)
+	require.Equal(t, "a log", of)
+}

@@ -15,7 +15,7 @@ import (
 //go:embed search.sql
 var searchDDL string
 
-var searchSchema = schema{kind: "search", id: 0x63686373, version: 1, ddl: searchDDL, cacheKiB: 8_000}
+var searchSchema = schema{kind: "search", id: 0x63686373, version: 1, ddl: searchDDL, tables: []string{"messages"}, cacheKiB: 8_000}
 
 // maxIndexedChannels is up to how many channels a search asks the index for;
 // for more, it asks for the words alone and leaves out what is elsewhere.
@@ -225,9 +225,7 @@ func (s *Search) Checksums(ctx context.Context, through uint64) (map[events.Chan
 
 // Reset drops all messages.
 func (s *Search) Reset(ctx context.Context) error {
-	return s.transact(ctx, "reset", func() error {
-		return s.write.script("DELETE FROM messages; INSERT INTO terms (terms) VALUES ('delete-all')")
-	})
+	return s.reset(ctx, "INSERT INTO terms (terms) VALUES ('delete-all')")
 }
 
 func scanInt(row scanner) (n int64, err error) {

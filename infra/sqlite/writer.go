@@ -110,8 +110,8 @@ func (w *writer) get(query string, n *int64) error {
 	return nil
 }
 
-func (w *writer) script(sql string) error {
-	_, err := w.conn.(driver.ExecerContext).ExecContext(context.Background(), sql, nil)
+func (w *writer) script(sql string, args ...driver.NamedValue) error {
+	_, err := w.conn.(driver.ExecerContext).ExecContext(context.Background(), sql, args)
 	return err
 }
 

@@ -9,27 +9,34 @@ import (
 	"github.com/chat-platform/chat/events"
 )
 
-// follower knows a view's state: it asks for it a few times in each lease, and
+// status is what is known of a view: its state, and the epoch of the log that it
+// has to be of.
+type status struct {
+	State
+	epoch string
+}
+
+// follower knows a view's status: it asks for it a few times in each lease, and
 // at once where the lease is over.
 type follower struct {
 	register Register
 	view     string
 	lease    time.Duration
-	changed  func(State) // called after each change, by one at a time
+	changed  func(status) // called after each change, by one at a time
 
 	stop context.CancelFunc
 	done chan struct{}
 
 	asking sync.Mutex // one question at a time
 	mu     sync.Mutex
-	state  State
-	at     time.Time // when the state was asked for; zero: never
+	status status
+	at     time.Time // when it was asked for; zero: never
 }
 
 // askTimeout bounds one question.
 const askTimeout = 5 * time.Second
 
-func follow(register Register, view string, lease time.Duration, changed func(State)) *follower {
+func follow(register Register, view string, lease time.Duration, changed func(status)) *follower {
 	if lease <= 0 {
 		lease = Lease
 	}
@@ -60,33 +67,33 @@ func (f *follower) close() {
 	<-f.done
 }
 
-// known gives a state that was the view's at some moment within the last lease.
-func (f *follower) known(ctx context.Context) (State, error) {
+// known gives a status that was the view's at some moment within the last lease.
+func (f *follower) known(ctx context.Context) (status, error) {
 	for {
 		f.mu.Lock()
-		state, at := f.state, f.at
+		known, at := f.status, f.at
 		f.mu.Unlock()
 		if time.Since(at) < f.lease {
-			return state, nil
+			return known, nil
 		}
 		if err := ctx.Err(); err != nil {
-			return State{}, err
+			return status{}, err
 		}
 		if err := f.ask(ctx, at.Add(f.lease)); err != nil {
 			if ended := ctx.Err(); ended != nil {
-				return State{}, ended
+				return status{}, ended
 			}
-			return State{}, fmt.Errorf("which generation of view %s is live: %w: %w", f.view, events.ErrUnavailable, err)
+			return status{}, fmt.Errorf("which generation of view %s is live: %w: %w", f.view, events.ErrUnavailable, err)
 		}
 	}
 }
 
-// ask reads the state, unless somebody has done so since.
+// ask reads the status, unless somebody has done so since.
 func (f *follower) ask(ctx context.Context, since time.Time) error {
 	f.asking.Lock()
 	defer f.asking.Unlock()
 	f.mu.Lock()
-	fresh := f.at.After(since)
+	fresh, old := f.at.After(since), f.status
 	f.mu.Unlock()
 	if fresh {
 		return nil
@@ -98,12 +105,18 @@ func (f *follower) ask(ctx context.Context, since time.Time) error {
 	if err != nil {
 		return err
 	}
+	epoch, err := f.register.Epoch(ctx)
+	if err != nil {
+		if old.epoch == "" {
+			return err
+		}
+		epoch = old.epoch // a stream without a leader, say: that another log has come is known once it answers
+	}
 	f.mu.Lock()
-	old := f.state
-	f.state, f.at = state, at
+	f.status, f.at = status{state, epoch}, at
 	f.mu.Unlock()
-	if f.changed != nil && (old.Live != state.Live || old.Building != state.Building || old.Retiring != state.Retiring) {
-		f.changed(state)
+	if f.changed != nil && (old.Live != state.Live || old.Building != state.Building || old.Retiring != state.Retiring || old.epoch != epoch) {
+		f.changed(status{state, epoch})
 	}
 	return nil
 }

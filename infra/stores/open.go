@@ -25,9 +25,10 @@ type Host struct {
 	Log        *slog.Logger          // slog.Default if nil
 	Registerer prometheus.Registerer // no metrics if nil
 
-	Views Register      // says which generation is live; nil: the first one is, for ever
-	Lease time.Duration // Lease if 0; the same for all who share a register
-	Bulk  bool          // much is written before anything is read: writes need not be visible at once
+	Views    Register      // says which generation is live; nil: the first one is, for ever
+	Lease    time.Duration // Lease if 0; the same for all who share a register
+	OpenWait time.Duration // how long a store is waited for that is away; 30 s if 0. It is opened later all the same
+	Bulk     bool          // much is written before anything is read: writes need not be visible at once
 }
 
 // Embedded says where the embedded stores keep their files. Any number of

@@ -13,8 +13,9 @@ import (
 // then does not use the view.
 const Lease = 3 * time.Second
 
-// Register keeps the states of views; *nats.Log is one.
+// Register keeps the states of views beside their log; *nats.Log is one.
 type Register interface {
+	Log
 	// ReadView gives a view's record and its revision, which every change raises;
 	// nil and 0 where there is none yet.
 	ReadView(ctx context.Context, view string) (data []byte, revision uint64, err error)

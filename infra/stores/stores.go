@@ -36,7 +36,13 @@ type View interface {
 	// Checksums sums the records with a sequence of at most through, by channel
 	// ([All] for those of any). It reads everything.
 	Checksums(ctx context.Context, through uint64) (map[events.ChannelID]events.Checksum, error)
-	// Reset drops all content.
+	// Claim tells of which log the view is, by its epoch. A view that is of none yet
+	// is of the given one from then on, unless that is empty: then so is the answer.
+	// All who claim it at once get the same answer.
+	Claim(ctx context.Context, epoch string) (string, error)
+	// Empty tells whether the view holds no record.
+	Empty(ctx context.Context) (bool, error)
+	// Reset drops all content. The view is of no log then.
 	Reset(ctx context.Context) error
 	// Drop removes this generation wholly, schema and all, and closes the store.
 	// Others stay as they are.

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,21 +22,21 @@ import (
 // has joined meanwhile goes there too, and a read of one that is written no more
 // is done again. So whoever changes the state has but to wait for a [Lease], and
 // not for calls under way.
+//
+// A generation whose store is away is opened once it is there; until then calls
+// that need it are [events.ErrUnavailable]. So is, with a code ([IsForeign]), a
+// generation that is of another log: it is not read, and not written either where
+// another one is.
 type Switching[S View] struct {
-	view  string
+	feed  Feed
 	open  func(ctx context.Context, generation int) (S, error)
 	known *follower
 	log   *slog.Logger
 
-	mu     sync.Mutex
-	opened map[int]*generation[S]
-	closed atomic.Bool
-}
-
-// generation is one that has been opened, or is about to be.
-type generation[S View] struct {
-	mu    sync.Mutex // held while it is being opened
-	store atomic.Pointer[S]
+	mu      sync.Mutex
+	opened  map[which]*opening[S]
+	closed  bool
+	closing sync.WaitGroup // generations that are used no more
 }
 
 // outdated is a store that knows when it was made by an older version.
@@ -45,98 +45,61 @@ type outdated interface {
 }
 
 // Switch makes a view of its generations and opens the live one. open opens any
-// of them, and makes it where it is missing.
-func Switch[S View](ctx context.Context, view string, host Host, open func(ctx context.Context, generation int) (S, error)) (*Switching[S], error) {
-	s := &Switching[S]{view: view, open: open, log: host.Log, opened: map[int]*generation[S]{}}
+// of them, and makes it where it is missing. A store that is away, or of another
+// log, is no error; one that no waiting helps is, if it shows soon.
+func Switch[S View](ctx context.Context, feed Feed, host Host, open func(ctx context.Context, generation int) (S, error)) (*Switching[S], error) {
+	s := &Switching[S]{feed: feed, open: open, log: host.Log, opened: map[which]*opening[S]{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.known = follow(host.Views, view, host.Lease, s.settle)
-	err := s.begin(ctx)
-	if err != nil {
+	s.known = follow(host.Views, feed.Name, host.Lease, s.settle)
+	if err := s.begin(ctx, host.OpenWait); err != nil && (ctx.Err() != nil || !errors.Is(err, events.ErrUnavailable)) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Switching[S]) begin(ctx context.Context) error {
+func (s *Switching[S]) begin(ctx context.Context, wait time.Duration) error {
+	if wait <= 0 {
+		wait = startWait
+	}
 	state, err := s.known.known(ctx)
 	if err != nil {
-		return fmt.Errorf("open view %s: %w", s.view, err)
-	}
-	store, err := s.generation(ctx, state.Live)
-	if err != nil {
+		s.log.Error("the "+s.feed.Name+" view cannot be used yet", "view", s.feed.Name, "error", err)
 		return err
 	}
-	if o, ok := any(store).(outdated); ok {
-		if old, err := o.Outdated(ctx); err == nil && old {
-			s.log.Warn("the "+s.view+" view was made by an older version and may find less: run chat rebuild "+s.view, "view", s.view, "generation", state.Live)
-		}
-	}
 	if state.Builder == "" && (state.Building != 0 || state.Retiring != 0 || state.Dropping != 0) {
-		s.log.Warn("a rebuild of the "+s.view+" view was interrupted: chat rebuild "+s.view+" goes on with it", "view", s.view, "live", state.Live)
+		s.log.Warn("a rebuild of the "+s.feed.Name+" view was interrupted: chat rebuild "+s.feed.Name+" goes on with it", "view", s.feed.Name, "live", state.Live)
 	}
-	return nil
-}
-
-// generation gives the store of a generation, and opens it the first time.
-func (s *Switching[S]) generation(ctx context.Context, number int) (store S, err error) {
-	s.mu.Lock()
-	g, ok := s.opened[number]
-	if !ok {
-		g = &generation[S]{}
-		s.opened[number] = g
-	}
-	s.mu.Unlock()
-	if known := g.store.Load(); known != nil {
-		return *known, nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if known := g.store.Load(); known != nil {
-		return *known, nil
-	}
-	if s.closed.Load() {
-		return store, s.gone()
-	}
-	if store, err = s.open(ctx, number); err != nil {
-		return store, err
-	}
-	g.store.Store(&store)
-	if s.closed.Load() { // meanwhile
-		_ = store.Close()
-	}
-	return store, nil
+	_, err = s.await(ctx, which{state.Live, state.epoch}, wait)
+	return err
 }
 
 func (s *Switching[S]) gone() error {
-	return fmt.Errorf("view %s: %w: the store is closed", s.view, events.ErrUnavailable)
+	return fmt.Errorf("view %s: %w: the store is closed", s.feed.Name, events.ErrUnavailable)
 }
 
-// settle closes what the state names no more. A call that is still under way
-// there is done again elsewhere.
-func (s *Switching[S]) settle(state State) {
+func (s *Switching[S]) isClosed() bool {
 	s.mu.Lock()
-	var old []*generation[S]
-	for number, g := range s.opened {
-		if !state.Uses(number) {
-			old = append(old, g)
-			delete(s.opened, number)
-		}
-	}
-	s.mu.Unlock()
-	for _, g := range old {
-		g.close(s.log, s.view)
-	}
+	defer s.mu.Unlock()
+	return s.closed
 }
 
-func (g *generation[S]) close(log *slog.Logger, view string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if store := g.store.Load(); store != nil {
-		if err := (*store).Close(); err != nil {
-			log.Warn("an old generation was not closed well", "view", view, "error", err)
+// settle closes what the state names no more, and what was of another log. A call
+// that is still under way there is done again elsewhere.
+func (s *Switching[S]) settle(now status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w, g := range s.opened {
+		if now.Uses(w.generation) && w.epoch == now.epoch {
+			continue
 		}
+		delete(s.opened, w)
+		s.closing.Go(func() { // it may be about to ask for the status, and this is the answer
+			if err := g.close(); err != nil {
+				s.log.Warn("an old generation was not closed well", "view", s.feed.Name, "error", err)
+			}
+		})
 	}
 }
 
@@ -144,14 +107,14 @@ func (g *generation[S]) close(log *slog.Logger, view string) {
 // the time it is done.
 func (s *Switching[S]) read(ctx context.Context, f func(S) error) error {
 	for {
-		if s.closed.Load() {
+		if s.isClosed() {
 			return s.gone()
 		}
 		state, err := s.known.known(ctx)
 		if err != nil {
 			return err
 		}
-		store, err := s.generation(ctx, state.Live)
+		store, err := s.generation(ctx, which{state.Live, state.epoch})
 		if err == nil {
 			err = f(store)
 		}
@@ -161,6 +124,7 @@ func (s *Switching[S]) read(ctx context.Context, f func(S) error) error {
 			return err
 		case lost != nil:
 			return lost
+		case after.epoch != state.epoch:
 		case after.Live == state.Live, err == nil && after.Uses(state.Live):
 			return err
 		}
@@ -168,30 +132,34 @@ func (s *Switching[S]) read(ctx context.Context, f func(S) error) error {
 }
 
 // write calls f with every generation that is written, until all those are that
-// are known when the last of them is done.
+// are known when the last of them is done. One that is not of this log is left
+// out: a rebuild is about to replace it.
 func (s *Switching[S]) write(ctx context.Context, f func(context.Context, S) error) error {
-	var done []int
+	var seen []int
+	var foreign error
+	epoch, written := "", false
 	for {
-		if s.closed.Load() {
+		if s.isClosed() {
 			return s.gone()
 		}
 		state, err := s.known.known(ctx)
 		if err != nil {
 			return err
 		}
-		pending := slices.DeleteFunc(state.Written(), func(g int) bool { return slices.Contains(done, g) })
+		if epoch == "" {
+			epoch = state.epoch
+		}
+		if epoch != state.epoch {
+			return fmt.Errorf("view %s: %w: another log has come meanwhile", s.feed.Name, events.ErrUnavailable)
+		}
+		pending := slices.DeleteFunc(state.Written(), func(g int) bool { return slices.Contains(seen, g) })
 		if len(pending) == 0 {
+			if !written {
+				return foreign
+			}
 			return nil
 		}
-		if len(pending) == 1 {
-			err = s.writeOne(ctx, pending[0], f)
-		} else {
-			g, gctx := errgroup.WithContext(ctx)
-			for _, number := range pending {
-				g.Go(func() error { return s.writeOne(gctx, number, f) })
-			}
-			err = g.Wait()
-		}
+		refused, err := s.writeAll(ctx, pending, epoch, f)
 		if err != nil {
 			after, lost := s.known.known(ctx)
 			if lost != nil || !slices.ContainsFunc(pending, func(g int) bool { return !after.Uses(g) }) {
@@ -199,23 +167,68 @@ func (s *Switching[S]) write(ctx context.Context, f func(context.Context, S) err
 			}
 			continue // it failed, perhaps, since one of them is no longer written
 		}
-		done = append(done, pending...)
+		seen = append(seen, pending...)
+		for _, err := range refused {
+			if err != nil {
+				foreign = err
+			} else {
+				written = true
+			}
+		}
 	}
 }
 
-func (s *Switching[S]) writeOne(ctx context.Context, number int, f func(context.Context, S) error) error {
-	store, err := s.generation(ctx, number)
-	if err != nil {
-		return err
+// writeAll calls f with these generations at once, and tells which are not of this
+// log.
+func (s *Switching[S]) writeAll(ctx context.Context, generations []int, epoch string, f func(context.Context, S) error) ([]error, error) {
+	foreign := make([]error, len(generations))
+	one := func(ctx context.Context, i int) error {
+		store, err := s.generation(ctx, which{generations[i], epoch})
+		if IsForeign(err) {
+			foreign[i] = err
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return f(ctx, store)
 	}
-	return f(ctx, store)
+	if len(generations) == 1 {
+		return foreign, one(ctx, 0)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for i := range generations {
+		g.Go(func() error { return one(gctx, i) })
+	}
+	return foreign, g.Wait()
 }
 
 // Generation is which one is live, as known within the last lease. What a process
 // reads after it has asked is of that one or of a later one.
 func (s *Switching[S]) Generation(ctx context.Context) (int, error) {
 	state, err := s.known.known(ctx)
+	if err == nil {
+		_, err = s.generation(ctx, which{state.Live, state.epoch})
+	}
 	return state.Live, err
+}
+
+// Claim is of the live generation.
+func (s *Switching[S]) Claim(ctx context.Context, epoch string) (of string, err error) {
+	err = s.read(ctx, func(store S) (err error) {
+		of, err = store.Claim(ctx, epoch)
+		return err
+	})
+	return of, err
+}
+
+// Empty is of the live generation.
+func (s *Switching[S]) Empty(ctx context.Context) (empty bool, err error) {
+	err = s.read(ctx, func(store S) (err error) {
+		empty, err = store.Empty(ctx)
+		return err
+	})
+	return empty, err
 }
 
 // Ping asks the live generation for a sign of life.
@@ -248,21 +261,19 @@ func (s *Switching[S]) Drop(ctx context.Context) error {
 
 // Close closes all generations.
 func (s *Switching[S]) Close() error {
-	if s.closed.Swap(true) {
-		return nil
-	}
-	s.known.close()
 	s.mu.Lock()
 	opened := s.opened
-	s.opened = map[int]*generation[S]{}
+	already := s.closed
+	s.opened, s.closed = map[which]*opening[S]{}, true
 	s.mu.Unlock()
+	if already {
+		return nil
+	}
 	var errs []error
 	for _, g := range opened {
-		g.mu.Lock()
-		if store := g.store.Load(); store != nil {
-			errs = append(errs, (*store).Close())
-		}
-		g.mu.Unlock()
+		errs = append(errs, g.close())
 	}
+	s.known.close()
+	s.closing.Wait()
 	return errors.Join(errs...)
 }

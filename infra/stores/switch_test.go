@@ -2,6 +2,7 @@ package stores_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +29,31 @@ type register struct {
 	revision uint64
 	away     error
 	asked    int
+	epoch    string // "here" if empty
+	applied  uint64
 }
+
+func (r *register) Epoch(context.Context) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cmp.Or(r.epoch, "here"), r.away
+}
+
+func (r *register) Applied(context.Context, string, string) (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied, r.away
+}
+
+// restored makes it another log.
+func (r *register) restored(epoch string, applied uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.epoch, r.applied = epoch, applied
+}
+
+// feed is that of the view which the tests work with.
+var feed = stores.Feed{Name: "messages", Stream: "S", Consumer: "C"}
 
 func (r *register) ReadView(context.Context, string) ([]byte, uint64, error) {
 	r.mu.Lock()
@@ -69,6 +95,7 @@ type bench struct {
 	register register
 	dir      string
 	hook     func(generation int, op string)
+	away     atomic.Pointer[error] // why stores cannot be opened
 	log      words
 }
 
@@ -115,6 +142,9 @@ func (h hooked) History(ctx context.Context, q events.HistoryQuery) (events.Hist
 }
 
 func (b *bench) generation(ctx context.Context, n int) (stores.Messages, error) {
+	if away := b.away.Load(); away != nil {
+		return nil, *away
+	}
 	s, err := sqlite.OpenMessages(ctx, filepath.Join(b.dir, fmt.Sprintf("%d.db", n)))
 	if err != nil {
 		return nil, err
@@ -124,7 +154,7 @@ func (b *bench) generation(ctx context.Context, n int) (stores.Messages, error) 
 
 func (b *bench) open(t *testing.T) stores.SwitchingMessages {
 	t.Helper()
-	s, err := stores.Switch(t.Context(), "messages", stores.Host{Views: &b.register, Lease: lease, Log: slog.New(slog.NewTextHandler(&b.log, nil))}, b.generation)
+	s, err := stores.Switch(t.Context(), feed, stores.Host{Views: &b.register, Lease: lease, Log: slog.New(slog.NewTextHandler(&b.log, nil))}, b.generation)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return stores.SwitchingMessages{Switching: s}
@@ -171,7 +201,7 @@ func TestConformance(t *testing.T) {
 	for name, state := range map[string]stores.State{"while a rebuild builds": {Live: 2, Building: 3}} {
 		t.Run(name, func(t *testing.T) {
 			host := func(t *testing.T) stores.Host {
-				r := &register{}
+				r := &register{epoch: storetest.Epoch}
 				if state.Live != 0 {
 					r.set(t, state)
 				}
@@ -180,7 +210,7 @@ func TestConformance(t *testing.T) {
 			path := func(dir string, g int) string { return filepath.Join(dir, fmt.Sprint(g)) }
 			storetest.TestMetadata(t, func(t *testing.T) storetest.Metadata {
 				dir := t.TempDir()
-				s, err := stores.Switch(t.Context(), "metadata", host(t), func(ctx context.Context, g int) (stores.Metadata, error) {
+				s, err := stores.Switch(t.Context(), stores.Feed{Name: "metadata"}, host(t), func(ctx context.Context, g int) (stores.Metadata, error) {
 					return sqlite.OpenMetadata(ctx, path(dir, g))
 				})
 				require.NoError(t, err)
@@ -189,7 +219,7 @@ func TestConformance(t *testing.T) {
 			}, func(t *testing.T) func(int) storetest.Metadata {
 				dir := t.TempDir()
 				return func(view int) storetest.Metadata {
-					s, err := stores.Switch(t.Context(), "metadata", host(t), func(ctx context.Context, g int) (stores.Metadata, error) {
+					s, err := stores.Switch(t.Context(), stores.Feed{Name: "metadata"}, host(t), func(ctx context.Context, g int) (stores.Metadata, error) {
 						return sqlite.OpenMetadata(ctx, path(dir, view*100+g))
 					})
 					require.NoError(t, err)
@@ -336,9 +366,10 @@ func TestTheRegisterIsAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, s.PutMessages(ctx, message(2)), context.Canceled)
-	_, err = stores.Switch(t.Context(), "messages", stores.Host{Views: &b.register, Lease: lease}, b.generation)
-	require.ErrorIs(t, err, events.ErrUnavailable)
+	later := b.open(t)
+	require.ErrorIs(t, later.Ping(t.Context()), events.ErrUnavailable)
 	b.register.setAway(nil)
+	require.NoError(t, later.Ping(t.Context()), "it is no reason not to begin")
 	require.NoError(t, s.PutMessages(t.Context(), message(2)))
 	require.Equal(t, []uint64{1, 2}, b.holds(t, 1))
 }
@@ -365,12 +396,13 @@ func TestAtTheBeginning(t *testing.T) {
 	require.Empty(t, b.log.take())
 
 	b.register.put("{}")
-	_, err := stores.Switch(t.Context(), "messages", stores.Host{Views: &b.register}, b.generation)
-	require.ErrorContains(t, err, "no live generation")
+	s := b.open(t)
+	require.Contains(t, b.log.take(), "no live generation", "somebody may mend it")
+	require.ErrorContains(t, s.Ping(t.Context()), "no live generation")
 	b.register.put(`{"live":7}`)
-	_, err = stores.Switch(t.Context(), "messages", stores.Host{Views: &b.register}, func(context.Context, int) (stores.Messages, error) { return nil, errors.New("no such place") })
+	_, err := stores.Switch(t.Context(), feed, stores.Host{Views: &b.register}, func(context.Context, int) (stores.Messages, error) { return nil, errors.New("no such place") })
 	require.ErrorContains(t, err, "no such place")
-	_, err = stores.Switch(t.Context(), "messages", stores.Host{Views: &b.register, Log: slog.New(slog.NewTextHandler(&b.log, nil))}, func(ctx context.Context, n int) (stores.Messages, error) {
+	_, err = stores.Switch(t.Context(), feed, stores.Host{Views: &b.register, Log: slog.New(slog.NewTextHandler(&b.log, nil))}, func(ctx context.Context, n int) (stores.Messages, error) {
 		s, err := b.generation(ctx, n)
 		return old{s}, err
 	})

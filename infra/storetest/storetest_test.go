@@ -29,6 +29,7 @@ var faults = map[string]struct {
 	oneGeneration bool
 }{
 	"one generation":   {test: "TestMetadata/generations", oneGeneration: true},
+	"any log's":        {test: "TestMetadata/origin", metadata: func(s storetest.Metadata) storetest.Metadata { return anyLogs{s} }},
 	"sums of all":      {test: "TestMessages/checksums", messages: func(s storetest.Messages) storetest.Messages { return sumsAll{s} }},
 	"more after":       {test: "TestMessages/history", messages: func(s storetest.Messages) storetest.Messages { return noMoreAfter{s} }},
 	"leaks channels":   {test: "TestMessages/by_id", messages: func(s storetest.Messages) storetest.Messages { return anyChannel{s} }},
@@ -85,7 +86,11 @@ func TestMetadata(t *testing.T) {
 		}
 		return s
 	}, generations(func(ctx context.Context, path string) (storetest.Metadata, error) {
-		return sqlite.OpenMetadata(ctx, path)
+		s, err := sqlite.OpenMetadata(ctx, path)
+		if fault.metadata != nil && err == nil {
+			return fault.metadata(s), nil
+		}
+		return s, err
 	}))
 }
 
@@ -133,6 +138,10 @@ type sumsAll struct{ storetest.Messages }
 func (s sumsAll) Checksums(ctx context.Context, _ uint64) (map[events.ChannelID]events.Checksum, error) {
 	return s.Messages.Checksums(ctx, 1<<63)
 }
+
+type anyLogs struct{ storetest.Metadata }
+
+func (s anyLogs) Claim(_ context.Context, epoch string) (string, error) { return epoch, nil }
 
 type noMoreAfter struct{ storetest.Messages }
 

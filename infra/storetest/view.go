@@ -14,6 +14,7 @@ import (
 // two channels at least, into a store.
 func testView[S View](t *testing.T, open func(t *testing.T) S, generations Generations[S], write func(ctx context.Context, s S) error) {
 	testGenerations(t, generations, write)
+	testOrigin(t, generations, write)
 	testChecksums(t, open, write)
 	t.Run("an empty view has no checksums", func(t *testing.T) {
 		sums, err := open(t).Checksums(t.Context(), stores.All)
@@ -54,6 +55,10 @@ func testView[S View](t *testing.T, open func(t *testing.T) S, generations Gener
 		require.ErrorIs(t, s.Drop(t.Context()), events.ErrUnavailable)
 		_, err := s.Checksums(t.Context(), stores.All)
 		require.ErrorIs(t, err, events.ErrUnavailable)
+		_, err = s.Claim(t.Context(), "an epoch")
+		require.ErrorIs(t, err, events.ErrUnavailable)
+		_, err = s.Empty(t.Context())
+		require.ErrorIs(t, err, events.ErrUnavailable)
 	})
 	t.Run("a cancelled context ends every call", func(t *testing.T) {
 		s := open(t)
@@ -64,6 +69,10 @@ func testView[S View](t *testing.T, open func(t *testing.T) S, generations Gener
 		require.ErrorIs(t, s.Drop(ctx), context.Canceled)
 		require.ErrorIs(t, s.Ping(ctx), context.Canceled)
 		_, err := s.Checksums(ctx, stores.All)
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = s.Claim(ctx, "an epoch")
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = s.Empty(ctx)
 		require.ErrorIs(t, err, context.Canceled)
 
 		refresh(t, s)

@@ -100,7 +100,7 @@ var rules = []rule{
 	{"infra/ratelimit", []string{"events", "infra/ratelimit"}, "limits know no product; their suite is a folder below"},
 	{"infra/storetest", []string{"events", "infra/stores"}, "one suite judges all adapters, so it knows none"},
 	{"infra/stores", []string{"events", "infra"}, "the one place that chooses among adapters"},
-	{"infra/process", []string{"infra/observability"}, "start-up is the same for every main"},
+	{"infra/process", []string{"events", "infra/observability"}, "start-up is the same for every main"},
 	{"infra/sqlite", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
 	{"infra/elasticsearch", []string{"events", "infra/words"}, "all search stores agree on what a word is"},
 	{"infra/keycloak/keycloaktest", []string{"infra/keycloak", "infra/servertest"}, "test support: a realm on a real server"},

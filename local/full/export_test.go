@@ -8,3 +8,8 @@ func (c Config) Ports() map[string]string {
 	}
 	return all
 }
+
+// NoteImport and ForgetImport are of the realm.
+func (c Config) NoteImport() (bool, error) { return c.noteImport() }
+
+func (c Config) ForgetImport() error { return c.forgetImport() }

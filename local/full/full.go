@@ -10,6 +10,7 @@ package full
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -76,7 +77,7 @@ func Run(ctx context.Context, p *process.Process) error {
 		if command == "stop" {
 			return c.run(ctx, "stop")
 		}
-		return c.run(ctx, "down", "--volumes", "--remove-orphans")
+		return errors.Join(c.run(ctx, "down", "--volumes", "--remove-orphans"), cfg.forgetImport())
 	case "-h", "--help", "help":
 		fmt.Fprint(p.Stdout, usage)
 		return nil
@@ -124,5 +125,9 @@ func up(ctx context.Context, cfg Config, p *process.Process, out io.Writer) erro
 		return err
 	}
 	fmt.Fprintf(out, "All are ready after %.0f s.\n", time.Since(begin).Seconds())
-	return nil
+	changed, err := cfg.noteImport()
+	if changed {
+		fmt.Fprintf(out, "The realm has changed since Keycloak imported it. It stays as it was until %s full clean, which removes the data of all servers, or change it at Keycloak.\n", p.Name)
+	}
+	return err
 }

@@ -120,3 +120,25 @@ func TestUsage(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Contains(t, errs, `no argument "sideways"`)
 }
+
+// The realm is imported once, so a change is told until all is removed.
+func TestAChangedRealm(t *testing.T) {
+	cfg := full.Config{DataDir: t.TempDir()}
+	cfg.Realm.Development = true
+	for range 10 {
+		changed, err := cfg.NoteImport()
+		require.NoError(t, err)
+		require.False(t, changed)
+	}
+	cfg.Realm.DemoPassword = "another"
+	for range 2 {
+		changed, err := cfg.NoteImport()
+		require.NoError(t, err)
+		require.True(t, changed)
+	}
+	require.NoError(t, cfg.ForgetImport())
+	require.NoError(t, cfg.ForgetImport())
+	changed, err := cfg.NoteImport()
+	require.NoError(t, err)
+	require.False(t, changed)
+}

@@ -1,6 +1,7 @@
 package full
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -65,6 +66,32 @@ func (c Config) writeRealm() error {
 	}
 	if err != nil {
 		return fmt.Errorf("the realm's file for keycloak: %w", err)
+	}
+	return nil
+}
+
+// imported is the file that keeps the realm as Keycloak has imported it, which
+// happens once.
+func (c Config) imported() string { return filepath.Join(c.DataDir, "realm-imported.json") }
+
+// noteImport keeps the realm when Keycloak has it for the first time, and tells
+// later whether it has changed since.
+func (c Config) noteImport() (changed bool, err error) {
+	now, err := realm.JSON(c.Realm)
+	if err != nil {
+		return false, err
+	}
+	then, err := os.ReadFile(c.imported())
+	if errors.Is(err, os.ErrNotExist) {
+		return false, os.WriteFile(c.imported(), now, 0o600)
+	}
+	return !bytes.Equal(now, then), err
+}
+
+// forgetImport is for when Keycloak's data is gone.
+func (c Config) forgetImport() error {
+	if err := os.Remove(c.imported()); !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }

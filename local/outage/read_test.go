@@ -44,7 +44,7 @@ func (s *story) read(ctx context.Context, c *client.Client, number int) {
 			return
 		}
 		s.figures.read(at, k, status, time.Since(began))
-		if err != nil && !(honest(err) || k == ready && status == http.StatusServiceUnavailable) {
+		if err != nil && !honest(err) && (k != ready || status != http.StatusServiceUnavailable) {
 			s.fault("%s: %v", k, err)
 		}
 	}

@@ -55,10 +55,10 @@ func openLog(ctx context.Context, cfg Config, p *process.Process) (*platformLog,
 		l.url, l.release = c.Where(), lock.Close
 	}
 	var err error
-	if l.Log, err = natslog.Open(ctx, c); err != nil {
+	if l.Log, err = process.Await(ctx, p, "log", func(ctx context.Context) (*natslog.Log, error) { return natslog.Open(ctx, c) }); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
-	if l.archive, err = segments.Open(ctx, cfg.Segments, l.Log); err != nil {
+	if l.archive, err = process.Await(ctx, p, "archive", func(ctx context.Context) (*archive.Archive, error) { return segments.Open(ctx, cfg.Segments, l.Log) }); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	p.Ready("log", l.Ping)

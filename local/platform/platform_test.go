@@ -203,7 +203,6 @@ func TestRefusals(t *testing.T) {
 		{"a Redis that is none", []string{"PORT=0", "RATE_LIMIT_SEND=5/1s", "REDIS_URL=here", "DATA_DIR=" + t.TempDir()}, "REDIS_URL"},
 		{"a NATS port that is none", []string{"PORT=0", "NATS_PORT=70000", "DATA_DIR=" + t.TempDir()}, "NATS_PORT"},
 		{"a NATS port of another's log", []string{"PORT=0", "NATS_PORT=-1", "NATS_URL=nats://127.0.0.1:1", "DATA_DIR=" + t.TempDir()}, "NATS_URL"},
-		{"a log that is not there", []string{"PORT=0", "NATS_URL=nats://ann:secret@127.0.0.1:1", "NATS_CONNECT_WAIT=1ms", "DATA_DIR=" + t.TempDir()}, "nats://127.0.0.1:1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, out := run(t, tt.environ...)

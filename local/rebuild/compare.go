@@ -124,9 +124,18 @@ func (j job) live(ctx context.Context, through uint64) (sums, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := store.Checksums(ctx, through)
+	var all sums
+	of, err := store.Claim(ctx, "")
+	if err == nil && of != "" && of != j.epoch {
+		err = errAnotherLog
+	}
+	if err == nil {
+		all, err = store.Checksums(ctx, through)
+	}
 	return all, errors.Join(err, store.Close())
 }
+
+var errAnotherLog = errors.New("it is of another log")
 
 // expected reads the log through a sequence.
 func (j job) expected(ctx context.Context, through uint64) (sums, error) {

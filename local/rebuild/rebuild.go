@@ -32,7 +32,6 @@ var ErrDiffers = errors.New("the rebuilt view differs from the log")
 type Log interface {
 	stores.Register
 	LastSequence(ctx context.Context, stream string) (uint64, error)
-	Applied(ctx context.Context, stream, consumer string) (uint64, error)
 	Range(ctx context.Context, stream string, filters []string, from, to uint64, f func(events.Event) error) error
 }
 
@@ -81,6 +80,7 @@ type job struct {
 	*Rebuilder
 	view  views.View
 	claim *claim
+	epoch string // of the log
 }
 
 func (r *Rebuilder) rebuild(ctx context.Context, v views.View) (result Result, err error) {
@@ -90,11 +90,13 @@ func (r *Rebuilder) rebuild(ctx context.Context, v views.View) (result Result, e
 	}
 	defer c.release() //nolint:contextcheck // also when ctx has ended
 	started := time.Now()
-	j := job{r, v, c}
+	j := job{r, v, c, ""}
 	result = Result{View: v.Name}
-	if s := c.now(); s.Retiring != 0 || s.Dropping != 0 { // one that was interrupted
-		result.Completed = s.Retiring != 0 || s.Dropping < s.Live // after its switch
-		err = j.finish(ctx, &result)
+	j.epoch, err = r.Log.Epoch(ctx)
+	if s := c.now(); err == nil && (s.Retiring != 0 || s.Dropping != 0) { // one that was interrupted
+		if err = j.finish(ctx, &result); err == nil && (s.Retiring != 0 || s.Dropping < s.Live) { // after its switch
+			result.Completed, err = j.belongs(ctx, s.Live)
+		}
 	}
 	if err == nil && !result.Completed {
 		if err = j.build(ctx, &result); err == nil {
@@ -110,6 +112,9 @@ func (r *Rebuilder) rebuild(ctx context.Context, v views.View) (result Result, e
 
 // build makes the next generation, or goes on with it, up to the switch.
 func (j job) build(ctx context.Context, result *Result) (err error) {
+	if err := j.begun(ctx, result); err != nil {
+		return err
+	}
 	if j.claim.now().Building == 0 {
 		if err := j.begin(ctx); err != nil {
 			return err
@@ -150,7 +155,41 @@ func (j job) build(ctx context.Context, result *Result) (err error) {
 	})
 }
 
-// begin makes an empty generation and announces it: from now on writers write it.
+// begun looks at a generation that is being built already. It is gone on with if
+// it is of this log: a log that was restored may tell of a rebuild of its past.
+func (j job) begun(ctx context.Context, result *Result) error {
+	number := j.claim.now().Building
+	if number == 0 {
+		return nil
+	}
+	next, _, err := j.open(ctx, number, true)
+	if err != nil {
+		return err
+	}
+	of, err := next.Claim(ctx, "")
+	if err = errors.Join(err, next.Close()); err != nil || of == j.epoch {
+		return err
+	}
+	if err := j.claim.change(ctx, func(s *stores.State) { s.Dropping, s.Building, s.Through, s.Copied = number, 0, 0, 0 }); err != nil {
+		return err
+	}
+	return j.finish(ctx, result)
+}
+
+// belongs tells whether a generation is of this log.
+func (j job) belongs(ctx context.Context, number int) (bool, error) {
+	store, _, err := j.open(ctx, number, false)
+	if err == nil {
+		err = errors.Join(j.view.Belongs(ctx, store, number, j.Log, j.epoch), store.Close())
+	}
+	if stores.IsForeign(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// begin makes an empty generation of this log and announces it: from now on
+// writers write it.
 func (j job) begin(ctx context.Context) error {
 	state := j.claim.now()
 	number := max(state.Live, state.Last) + 1
@@ -158,7 +197,9 @@ func (j job) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = next.Reset(ctx) // of what is left there from before
+	if err = next.Reset(ctx); err == nil { // of what is left there from before
+		_, err = next.Claim(ctx, j.epoch)
+	}
 	if err = errors.Join(err, next.Close()); err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (s *stage) serve(t *testing.T) *service {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
-	writers := []views.Write{views.All()[0].Feed(v.messages), views.All()[1].Feed(v.metadata), views.All()[2].Feed(v.search)}
+	writers := []views.Write{views.All()[0].Writing(v.messages), views.All()[1].Writing(v.metadata), views.All()[2].Writing(v.search)}
 	for i, view := range views.All() {
 		c, err := s.log.Consumer(t.Context(), natslog.ConsumerConfig{Stream: view.Stream, Name: view.Consumer})
 		require.NoError(t, err)

@@ -47,11 +47,9 @@ type Write func(ctx context.Context, batch []events.Event) error
 
 // View is a store that a writer feeds from a stream.
 type View struct {
-	Name     string // like "messages"
-	File     string // of the embedded store's first generation, in the data folder
-	Writer   string // the writer function's name
-	Stream   string
-	Consumer string // durable, of the source that feeds the writer
+	stores.Feed        // its name, stream and consumer
+	File        string // of the embedded store's first generation, in the data folder
+	Writer      string // the writer function's name
 
 	open   func(ctx context.Context, c Config, h stores.Host, generation int) (stores.View, error)
 	writer func(store any) Write
@@ -72,23 +70,23 @@ func (v View) Open(ctx context.Context, dir string) (stores.View, Write, error) 
 	return v.Generation(ctx, Embedded(dir), stores.Host{}, 1)
 }
 
-// Feed is the view's writer function on a store of that view.
-func (v View) Feed(store stores.View) Write { return v.writer(store) }
+// Writing is the view's writer function on a store of that view.
+func (v View) Writing(store stores.View) Write { return v.writer(store) }
 
 // All are the views of the platform.
 func All() []View {
 	return []View{
-		{messages.View, stores.MessagesFile, "messagewriter", events.StreamMessages, events.ConsumerMessages,
+		{messages.Feed, stores.MessagesFile, "messagewriter",
 			func(ctx context.Context, c Config, h stores.Host, generation int) (stores.View, error) {
 				return messages.OpenGeneration(ctx, c.Messages, h, generation)
 			},
 			func(s any) Write { return messagewriter.New(s.(messagewriter.Store)).Handle }},
-		{metadata.View, stores.MetadataFile, "metadatawriter", events.StreamMetadata, events.ConsumerMetadata,
+		{metadata.Feed, stores.MetadataFile, "metadatawriter",
 			func(ctx context.Context, c Config, h stores.Host, generation int) (stores.View, error) {
 				return metadata.OpenGeneration(ctx, c.Metadata, h, generation)
 			},
 			func(s any) Write { return metadatawriter.New(s.(metadatawriter.Store)).Handle }},
-		{search.View, stores.SearchFile, "searchwriter", events.StreamMessages, events.ConsumerSearch,
+		{search.Feed, stores.SearchFile, "searchwriter",
 			func(ctx context.Context, c Config, h stores.Host, generation int) (stores.View, error) {
 				return search.OpenGeneration(ctx, c.Search, h, generation)
 			},

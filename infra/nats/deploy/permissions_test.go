@@ -144,6 +144,8 @@ func eachServiceMayDoItsJob(t *testing.T, partitions int) {
 		_, revision, err := log.ReadView(ctx, "messages")
 		require.NoError(t, err)
 		require.NotZero(t, revision)
+		_, err = log.Epoch(ctx)
+		require.NoError(t, err)
 	}
 	_, err := operator.WriteView(ctx, "messages", []byte("{}"), 0)
 	require.NoError(t, err)
@@ -231,7 +233,9 @@ func eachServiceMayDoItsJob(t *testing.T, partitions int) {
 			publish(log, "evt_l", events.MemberSubject(general, "bob"))
 			metadata(log)
 		},
-		"messagewriter": view, "searchwriter": view, "metadatawriter": view,
+		"messagewriter":  func(log *nats.Log) { view(log); position(log, events.StreamMessages, events.ConsumerMessages) },
+		"searchwriter":   func(log *nats.Log) { view(log); position(log, events.StreamMessages, events.ConsumerSearch) },
+		"metadatawriter": func(log *nats.Log) { view(log); position(log, events.StreamMetadata, events.ConsumerMetadata) },
 		"sendmessage": func(log *nats.Log) {
 			view(log)
 			publish(log, "evt_2", events.MessageSubject(general))
@@ -402,17 +406,19 @@ func TestNobodyMayDoAnothersJob(t *testing.T) {
 		"$JS.API.STREAM.DELETE.OBJ_segments", "$O.other.C.x", "$JS.API.STREAM.PURGE.OBJ_other", "$JS.FC.MESSAGES.x.y",
 	}
 	may := map[string][]string{
-		"createchannel":  slices.Concat([]string{channels, members}, readMetadata, cutOffs),
-		"joinchannel":    slices.Concat([]string{members}, readMetadata, cutOffs),
-		"addmembers":     slices.Concat([]string{members}, readMetadata, cutOffs),
-		"leavechannel":   slices.Concat([]string{members}, readMetadata, cutOffs),
-		"sendmessage":    slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
-		"sendmessages":   slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
-		"listchannels":   slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
-		"channelhistory": slices.Concat(readView, readMetadata, readMessages, messagesInfo, cutOffs),
-		"searchmessages": slices.Concat(readView, readMetadata, readMessages, messagesInfo, info(metadataWriter), cutOffs),
-		"identity":       slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
-		"messagewriter":  readView, "searchwriter": readView, "metadatawriter": readView,
+		"createchannel":          slices.Concat([]string{channels, members}, readMetadata, cutOffs),
+		"joinchannel":            slices.Concat([]string{members}, readMetadata, cutOffs),
+		"addmembers":             slices.Concat([]string{members}, readMetadata, cutOffs),
+		"leavechannel":           slices.Concat([]string{members}, readMetadata, cutOffs),
+		"sendmessage":            slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"sendmessages":           slices.Concat([]string{messages}, readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"listchannels":           slices.Concat(readView, readMetadata, info(metadataWriter), cutOffs),
+		"channelhistory":         slices.Concat(readView, readMetadata, readMessages, messagesInfo, cutOffs),
+		"searchmessages":         slices.Concat(readView, readMetadata, readMessages, messagesInfo, info(metadataWriter), cutOffs),
+		"identity":               slices.Concat([]string{"cutoffs.user.ann", "cutoffs.everyone", "$JS.API.DIRECT.GET.CUTOFFS", "$JS.API.STREAM.MSG.GET.CUTOFFS"}, cutOffs),
+		"messagewriter":          slices.Concat(readView, readMessages[2:], messagesInfo),
+		"searchwriter":           slices.Concat(readView, readMessages[2:], messagesInfo),
+		"metadatawriter":         slices.Concat(readView, readMetadata[2:], info(metadataWriter)),
 		"source-message-writer":  messageWriter,
 		"source-search-writer":   searchWriter,
 		"source-metadata-writer": metadataWriter,

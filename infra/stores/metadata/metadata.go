@@ -6,13 +6,14 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/mongodb"
 	"github.com/chat-platform/chat/infra/sqlite"
 	"github.com/chat-platform/chat/infra/stores"
 )
 
-// View is the view's name in the register.
-const View = "metadata"
+// Feed is how the view is filled.
+var Feed = stores.Feed{Name: "metadata", Stream: events.StreamMetadata, Consumer: events.ConsumerMetadata}
 
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
@@ -34,7 +35,7 @@ func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Metadata, e
 	if host.Views == nil {
 		return OpenGeneration(ctx, cfg, host, 1)
 	}
-	s, err := stores.Switch(ctx, View, host, func(ctx context.Context, generation int) (stores.Metadata, error) {
+	s, err := stores.Switch(ctx, Feed, host, func(ctx context.Context, generation int) (stores.Metadata, error) {
 		return OpenGeneration(ctx, cfg, host, generation)
 	})
 	if err != nil {

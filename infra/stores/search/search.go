@@ -5,13 +5,14 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/chat-platform/chat/events"
 	"github.com/chat-platform/chat/infra/elasticsearch"
 	"github.com/chat-platform/chat/infra/sqlite"
 	"github.com/chat-platform/chat/infra/stores"
 )
 
-// View is the view's name in the register.
-const View = "search"
+// Feed is how the view is filled.
+var Feed = stores.Feed{Name: "search", Stream: events.StreamMessages, Consumer: events.ConsumerSearch}
 
 // Config says which store it is. The settings of the others are not looked at.
 type Config struct {
@@ -35,7 +36,7 @@ func Open(ctx context.Context, cfg Config, host stores.Host) (stores.Search, err
 	if host.Views == nil {
 		return OpenGeneration(ctx, cfg, host, 1)
 	}
-	s, err := stores.Switch(ctx, View, host, func(ctx context.Context, generation int) (stores.Search, error) {
+	s, err := stores.Switch(ctx, Feed, host, func(ctx context.Context, generation int) (stores.Search, error) {
 		return OpenGeneration(ctx, cfg, host, generation)
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/chat-platform/chat/infra/archive"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/process"
 	"github.com/chat-platform/chat/infra/stores/segments"
@@ -26,12 +27,12 @@ func run(ctx context.Context, p *process.Process) error {
 	if archived.URL == "" {
 		return errors.New("ARCHIVE_URL is empty, expected a path, nats://BUCKET or s3://BUCKET/PREFIX")
 	}
-	log, err := natslog.Open(ctx, where)
+	log, err := process.Await(ctx, p, "log", func(ctx context.Context) (*natslog.Log, error) { return natslog.Open(ctx, where) })
 	if err != nil {
 		return err
 	}
 	defer log.Close() // nothing is left to send
-	archive, err := segments.Open(ctx, archived, log)
+	archive, err := process.Await(ctx, p, "archive", func(ctx context.Context) (*archive.Archive, error) { return segments.Open(ctx, archived, log) })
 	if err != nil {
 		return err
 	}

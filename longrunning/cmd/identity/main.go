@@ -27,7 +27,7 @@ func run(ctx context.Context, p *process.Process) error {
 	if err != nil {
 		return err
 	}
-	log, err := natslog.Open(ctx, where)
+	log, err := process.Await(ctx, p, "log", func(ctx context.Context) (*natslog.Log, error) { return natslog.Open(ctx, where) })
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/chat-platform/chat/infra/archive"
 	"github.com/chat-platform/chat/infra/cutoff"
 	natslog "github.com/chat-platform/chat/infra/nats"
 	"github.com/chat-platform/chat/infra/oidc"
@@ -26,12 +27,13 @@ func run(ctx context.Context, p *process.Process) error {
 	if err := errors.Join(p.Config(&where), p.Config(&cfg), p.Config(&issuer), p.Config(&revoked), p.Config(&archived)); err != nil {
 		return err
 	}
-	log, err := natslog.Open(ctx, where)
+	log, err := process.Await(ctx, p, "log", func(ctx context.Context) (*natslog.Log, error) { return natslog.Open(ctx, where) })
 	if err != nil {
 		return err
 	}
 	defer log.Close() // nothing is left to send
-	if _, err := segments.Open(ctx, archived, log); err != nil {
+	_, err = process.Await(ctx, p, "archive", func(ctx context.Context) (*archive.Archive, error) { return segments.Open(ctx, archived, log) })
+	if err != nil {
 		return err
 	}
 	cutOffs := cutoff.New(revoked)

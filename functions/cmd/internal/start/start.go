@@ -16,7 +16,9 @@
 //	PORT, LISTEN_ADDRESS, DRAIN_…    see infra/process
 //
 // A function depends on its log and its store, in readiness too, and a command on
-// its log alone (see [Lookup]).
+// its log alone (see [Lookup]). What is away at the start is waited for: the process
+// listens, is not ready, and answers 503 ([process.Await], and [stores.Switch] for
+// stores). Settings that cannot be end it at once.
 //
 // A main hands [Store] or [Lookup] the function that opens its store, so that functions
 // without one do not carry a driver.
@@ -136,8 +138,15 @@ func (p *Parts) follow(ctx context.Context, cutOffs *cutoff.Set) (end func(), er
 		defer close(done)
 		cutOffs.Run(inner, log)
 	}()
-	cutOffs.Wait(ctx)
-	return func() { cancel(); <-done }, nil
+	_, err = process.Await(ctx, p.Process, "cut-offs", func(ctx context.Context) (struct{}, error) {
+		cutOffs.Wait(ctx)
+		return struct{}{}, ctx.Err()
+	})
+	end = func() { cancel(); <-done }
+	if err != nil {
+		end()
+	}
+	return end, err
 }
 
 // Log opens the log, once. The function is not ready while it cannot be reached.
@@ -153,7 +162,7 @@ func (p *Parts) Log(ctx context.Context) (*nats.Log, error) {
 		cfg.Name = p.Name
 	}
 	cfg.Logger, cfg.Registerer = p.Process.Log, p.Registry
-	log, err := nats.Open(ctx, cfg)
+	log, err := process.Await(ctx, p.Process, "log", func(ctx context.Context) (*nats.Log, error) { return nats.Open(ctx, cfg) })
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +192,30 @@ func (p *Parts) Pages(ctx context.Context) (*hot.Pages, error) {
 }
 
 // Store opens a store as its configuration says; the log says which generation
-// of it is live. The function is not ready while it cannot be reached.
+// of it is live. The function is not ready while it cannot be reached, or is of
+// another log.
 func Store[C any, S stores.Opened](ctx context.Context, p *Parts, name string, open func(context.Context, C, stores.Host) (S, error)) (s S, err error) {
+	if s, err = openStore(ctx, p, name, 0, open); err == nil {
+		p.Uses(name, s.Ping, s.Close)
+	}
+	return s, err
+}
+
+// lookupWait is how long a start waits for a store that it can do without.
+const lookupWait = 2 * time.Second
+
+// Lookup opens the message view for a command that looks there for what was sent
+// before, and works without it but for that. Readiness tells of it and does not
+// depend on it: a view's outage keeps no message from being sent.
+func Lookup[C any, S stores.Opened](ctx context.Context, p *Parts, open func(context.Context, C, stores.Host) (S, error)) (s S, err error) {
+	if s, err = openStore(ctx, p, "messages", lookupWait, open); err == nil {
+		p.Tells("messages", s.Ping)
+		p.closes("messages", s.Close)
+	}
+	return s, err
+}
+
+func openStore[C any, S stores.Opened](ctx context.Context, p *Parts, name string, wait time.Duration, open func(context.Context, C, stores.Host) (S, error)) (s S, err error) {
 	var cfg C
 	if err := p.Config(&cfg); err != nil {
 		return s, err
@@ -193,10 +224,11 @@ func Store[C any, S stores.Opened](ctx context.Context, p *Parts, name string, o
 	if err != nil {
 		return s, err
 	}
-	if s, err = open(ctx, cfg, stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry, Views: log}); err != nil {
+	host := stores.Host{Name: p.Name, Log: p.Process.Log, Registerer: p.Registry, Views: log, OpenWait: wait}
+	s, err = process.Await(ctx, p.Process, name, func(ctx context.Context) (S, error) { return open(ctx, cfg, host) })
+	if err != nil {
 		return s, fmt.Errorf("open %s: %w", name, err)
 	}
-	p.Uses(name, s.Ping, s.Close)
 	return s, nil
 }
 
@@ -204,6 +236,10 @@ func Store[C any, S stores.Opened](ctx context.Context, p *Parts, name string, o
 // to close it at the end.
 func (p *Parts) Uses(name string, ping process.Check, closing func() error) {
 	p.Ready(name, ping)
+	p.closes(name, closing)
+}
+
+func (p *Parts) closes(name string, closing func() error) {
 	p.closers = append(p.closers, func() error {
 		if err := closing(); err != nil {
 			return fmt.Errorf("close %s: %w", name, err)

@@ -111,10 +111,6 @@ func TestFaults(t *testing.T) {
 		"redis":     {start.Command(never), []string{"OIDC_ISSUER=http://127.0.0.1:1", "REDIS_URL=here"}, "REDIS_URL"},
 		"timeout":   {start.Command(never), []string{"OIDC_ISSUER=http://127.0.0.1:1", "REDIS_TIMEOUT=here"}, "REDIS_TIMEOUT"},
 		"build":     {start.Writer(func(context.Context, *start.Parts) (*frontdoor.Function, error) { return nil, broken }), nil, "broken"},
-		"no log": {start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
-			_, err := p.Log(ctx)
-			return nil, err
-		}), []string{"NATS_URL=nats://127.0.0.1:1", "NATS_CONNECT_WAIT=50ms"}, "127.0.0.1:1"},
 		"the log's settings": {start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
 			_, err := p.Log(ctx)
 			return nil, err

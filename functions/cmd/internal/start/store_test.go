@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,41 +57,48 @@ func TestLookupWithoutTheView(t *testing.T) {
 	away.Store(true)
 	real := filepath.Join(t.TempDir(), "real")
 	open := func(ctx context.Context, cfg messages.Config, host stores.Host) (stores.MessagesReader, error) {
-		if away.Load() {
-			return nil, fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
-		}
 		cfg.Dir = real
-		return messages.OpenReader(ctx, cfg, host)
+		s, err := stores.Switch(ctx, messages.Feed, host, func(ctx context.Context, n int) (stores.Messages, error) {
+			if away.Load() {
+				return nil, fmt.Errorf("%w: nobody answers", events.ErrUnavailable)
+			}
+			return messages.OpenGeneration(ctx, cfg, stores.Host{}, n)
+		})
+		return stores.SwitchingMessages{Switching: s}, err
 	}
-	var o *start.Originals
-	code, said := run(t, start.Command(func(ctx context.Context, p *start.Parts) (_ *frontdoor.Function, err error) {
-		o, err = start.Lookup(ctx, p, open)
-		require.NoError(t, err)
-		health := p.Handler(http.NewServeMux())
-		ready := func() (int, string) {
-			w := httptest.NewRecorder()
-			health.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health/readiness", nil))
-			return w.Code, w.Body.String()
+	opened := make(chan stores.MessagesReader, 1)
+	a := begin(t, start.Command(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
+		o, err := start.Lookup(ctx, p, open)
+		if err != nil {
+			return nil, err
 		}
-		status, body := ready()
-		require.Equal(t, 200, status)
-		require.Contains(t, body, "degraded")
-		_, err = o.MessagesByID(ctx, "ch_a", []events.MessageID{"msg_1"})
-		require.ErrorIs(t, err, events.ErrUnavailable)
-
-		away.Store(false)
-		require.Eventually(t, func() bool {
-			found, err := o.MessagesByID(ctx, "ch_a", []events.MessageID{"msg_1"})
-			return err == nil && len(found) == 0
-		}, time.Minute, 10*time.Millisecond)
-		status, body = ready()
-		require.Equal(t, 200, status)
-		require.NotContains(t, body, "degraded")
-		return nil, errDone
-	}), nil, "OIDC_ISSUER=http://127.0.0.1:1", "DATA_DIR="+t.TempDir(), "NATS_URL="+srv.ClientURL())
-	require.Equal(t, 1, code)
-	require.Contains(t, said, errDone.Error())
+		opened <- o
+		return frontdoor.Command(frontdoor.Spec{Name: "test"}, func(context.Context, events.Caller, struct{}) (struct{}, error) {
+			return struct{}{}, nil
+		}, p.Options...), nil
+	}), "OIDC_ISSUER=http://127.0.0.1:1", "DATA_DIR="+t.TempDir(), "NATS_URL="+srv.ClientURL())
+	var o stores.MessagesReader
+	select {
+	case o = <-opened:
+	case <-time.After(long):
+		require.Fail(t, "it does not begin", a.said.String())
+	}
+	ready := func() {
+		t.Helper()
+		require.Eventually(t, func() bool { status, _ := a.ready(t); return status == http.StatusOK }, long, step, a.said.String())
+	}
+	ready()
 	_, err := o.MessagesByID(t.Context(), "ch_a", []events.MessageID{"msg_1"})
+	require.ErrorIs(t, err, events.ErrUnavailable)
+
+	away.Store(false)
+	require.Eventually(t, func() bool {
+		found, err := o.MessagesByID(t.Context(), "ch_a", []events.MessageID{"msg_1"})
+		return err == nil && len(found) == 0
+	}, long, step)
+	ready()
+	a.end(t)
+	_, err = o.MessagesByID(t.Context(), "ch_a", []events.MessageID{"msg_1"})
 	require.ErrorIs(t, err, events.ErrUnavailable, "closed at the end")
 }
 
@@ -113,9 +119,12 @@ func TestLookupEnds(t *testing.T) {
 		require.Contains(t, said, value)
 	}
 	code, said := run(t, start.Writer(func(ctx context.Context, p *start.Parts) (*frontdoor.Function, error) {
-		_, err := start.Lookup(ctx, p, func(ctx context.Context, _ messages.Config, _ stores.Host) (stores.MessagesReader, error) {
-			<-ctx.Done()
-			return nil, fmt.Errorf("%w: %w", events.ErrUnavailable, ctx.Err())
+		_, err := start.Lookup(ctx, p, func(ctx context.Context, _ messages.Config, host stores.Host) (stores.MessagesReader, error) {
+			s, err := stores.Switch(ctx, messages.Feed, host, func(ctx context.Context, _ int) (stores.Messages, error) {
+				<-ctx.Done()
+				return nil, fmt.Errorf("%w: %w", events.ErrUnavailable, ctx.Err())
+			})
+			return stores.SwitchingMessages{Switching: s}, err
 		})
 		require.NoError(t, err)
 		return nil, errDone
