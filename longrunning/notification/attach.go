@@ -100,9 +100,7 @@ func (s *Service) establish(ctx context.Context) (link.ID, error) {
 	}
 	s.hub.announced(batch, a.Positions)
 	s.link, s.fanout = id, fanout
-	select {
-	case <-s.linked:
-	default:
+	if !s.promising() {
 		close(s.linked)
 	}
 	s.logger.Info("attached", "fanout", fanout, "link", id.String(), "keys", len(keys),
@@ -160,8 +158,8 @@ func (s *Service) bridge(ctx context.Context, to link.Positions) error {
 	to = later(from, to)
 	events := to.Messages - from.Messages + to.Metadata - from.Metadata
 	switch {
-	case from == link.Positions{}:
-		s.hub.reset(to) // the first link: nobody has been promised anything
+	case !s.promising():
+		s.hub.reset(to)
 	case events > uint64(s.cfg.GapEvents):
 		s.logger.Warn("too far behind the log; all sessions are to resume", "events", events)
 		s.anew("the instance fell behind: resume", func() { s.hub.reset(to) })
@@ -172,6 +170,18 @@ func (s *Service) bridge(ctx context.Context, to link.Positions) error {
 		s.logger.Info("gap filled from the log", "events", events)
 	}
 	return nil
+}
+
+// promising tells whether there has been a link: sessions wait for the first one,
+// and are owed what comes after the place that it began at. An empty log's is a place
+// like any other.
+func (s *Service) promising() bool {
+	select {
+	case <-s.linked:
+		return true
+	default:
+		return false
+	}
 }
 
 // refill routes the log's events after from up to to, as a link would have.

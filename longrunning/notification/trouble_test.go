@@ -83,6 +83,28 @@ func TestLostLinks(t *testing.T) {
 	}
 }
 
+// On a log that was empty, nothing is an instance's place like any other: what
+// comes after it is owed to its sessions, also where the first link never brought
+// anything.
+func TestAnEmptyLogIsAPlace(t *testing.T) {
+	srv := natstest.Start(t)
+	log := natstest.Connect(t, srv)
+	f := startFanout(t, natstest.Connect(t, srv), "f1")
+	i := startInstance(t, log, notification.Config{})
+	c, _ := identify(t, i, "alice")
+	f.set(func() { f.mute = true })
+	join(t, log, "ch_a", "alice")
+	send(t, log, "ch_a", "bob", "1")
+	send(t, log, "ch_a", "bob", "2")
+	f.stop()
+	startFanout(t, natstest.Connect(t, srv), "f2")
+	joined := c.next()
+	require.Equal(t, events.TypeMemberJoined, joined.Type)
+	prev := c.follow(2, 0)
+	send(t, log, "ch_a", "bob", "3")
+	c.follow(1, prev)
+}
+
 // follow2 is follow with the user's own join somewhere among the messages.
 func (c *client) follow2(n int, prev uint64) uint64 {
 	c.t.Helper()
