@@ -181,7 +181,13 @@ func BenchmarkAgainstDriver(b *testing.B) {
 					ms = append(ms, events.Message{Seq: uint64(seq), MessageSent: events.MessageSent{ID: events.MessageID(id), AuthorID: events.UserID(author),
 						ClientID: events.ClientID(client), ReplyTo: events.MessageID(reply), SentAt: sentAt.UTC(), Text: text}})
 				}
-				return iter.Close()
+				if err := iter.Close(); err != nil {
+					return err
+				}
+				if len(ms) < 50 {
+					return fmt.Errorf("%d messages", len(ms))
+				}
+				return nil
 			})
 		})
 	}

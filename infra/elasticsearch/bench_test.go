@@ -93,8 +93,11 @@ func BenchmarkAgainstDriver(b *testing.B) {
 				}
 				defer res.Body.Close()
 				var answer struct{ Errors bool }
-				if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Errors || res.IsError() {
-					return fmt.Errorf("%s, errors: %t: %v", res.Status(), answer.Errors, err)
+				if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+					return fmt.Errorf("%s: %w", res.Status(), err)
+				}
+				if answer.Errors || res.IsError() {
+					return fmt.Errorf("%s, errors: %t", res.Status(), answer.Errors)
 				}
 				return nil
 			},
@@ -125,8 +128,11 @@ func BenchmarkAgainstDriver(b *testing.B) {
 						}
 					}
 				}
-				if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || len(answer.Hits.Hits) != 51 {
-					return fmt.Errorf("%s, %d hits: %v", res.Status(), len(answer.Hits.Hits), err)
+				if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+					return fmt.Errorf("%s: %w", res.Status(), err)
+				}
+				if len(answer.Hits.Hits) != 51 {
+					return fmt.Errorf("%s, %d hits", res.Status(), len(answer.Hits.Hits))
 				}
 				return nil
 			},

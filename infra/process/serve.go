@@ -100,6 +100,19 @@ func (p *Process) closeEarly() {
 	}
 }
 
+// Admit lets the requests of a process that listens already through to handler,
+// as ServeOn does. Who tells people that they may come calls it before.
+func (p *Process) Admit(handler http.Handler) {
+	if p.front != nil {
+		p.front.admit(p, handler)
+	}
+}
+
+func (f *front) admit(p *Process, handler http.Handler) {
+	f.inner.Store(&handler)
+	p.health.starting.Store(nil)
+}
+
 // Serve listens and serves until ctx ends, then drains, see [Process.ServeOn].
 func (p *Process) Serve(ctx context.Context, handler http.Handler) error {
 	if p.front != nil {
@@ -127,8 +140,7 @@ func (p *Process) ServeOn(ctx context.Context, ln net.Listener, handler http.Han
 		f = p.serve(ctx, ln, &handler)
 	}
 	defer f.cut()
-	f.inner.Store(&handler)
-	p.health.starting.Store(nil)
+	f.admit(p, handler)
 	p.Log.Info("listening", "address", ln.Addr().String())
 	select {
 	case err := <-f.failed:

@@ -142,6 +142,7 @@ func run(ctx context.Context, cfg Config, p *process.Process, public net.Listene
 		return r.notification.Run(outer)
 	})
 	front.Go(func() error { return p.ServeOn(outer, public, r.handler) })
+	p.Admit(r.handler)
 	r.banner(p.Stdout, log.url)
 	err := front.Wait()
 	stop()

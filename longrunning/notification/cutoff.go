@@ -125,7 +125,10 @@ func closeOf(r events.CutOffReason) ws.StatusCode {
 // session.
 func (s *session) bear(ctx context.Context, caller events.Caller) bool {
 	s.mu.Lock()
-	s.user, s.expires, s.login, s.issued = caller.User, unixNano(caller.Expires), caller.Session, unixNano(caller.Issued)
+	if s.user == "" { // it stays the same, and is read without the lock
+		s.user = caller.User
+	}
+	s.expires, s.login, s.issued = unixNano(caller.Expires), caller.Session, unixNano(caller.Issued)
 	s.mu.Unlock()
 	if s.svc.cfg.CutOffs == nil {
 		return true
